@@ -143,7 +143,7 @@ static int find_token(const struct axis_at *at, const struct edit_place *p, int6
                        token_nearest(at->ctx->model->tok, p->text, (size_t)p->len, near), at->word,
                        (int)at->size - 1);
     }
-    if (d != DIM_POS && d != DIM_DEST && d != DIM_SRC)
+    if (!site_dim_is_position(d))
         return err_set(e, ERR_BAD_INPUT,
                        "token %s for axis %s · a token stands for a position; %s goes 0..%d",
                        shown(p->text, p->len, token), at->word, at->word, (int)at->size - 1);

@@ -54,6 +54,11 @@ const char *attribute_part_name(enum attribute_part p)
     return part_names[p];
 }
 
+bool attribute_axis_is_position(const struct attribute_axis *x)
+{
+    return !strcmp(x->name, "pos") || !strcmp(x->name, "src") || !strcmp(x->name, "dest");
+}
+
 int attribute_part_parse(const char *name, enum attribute_part *out, struct err *e)
 {
     for (int i = 0; i < ATTRIBUTE_PART_COUNT; i++)

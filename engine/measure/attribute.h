@@ -70,6 +70,9 @@ struct attribute_axis {
     char (*label)[ATTRIBUTE_LABEL_MAX]; /* [size], or NULL: numbers */
 };
 
+/* Does it run over positions of the prompt: "pos", "dest", "src"? */
+bool attribute_axis_is_position(const struct attribute_axis *x);
+
 /* What an attribution finds.  Freed with attribution_free. */
 struct attribution {
     int rank;

@@ -4,7 +4,6 @@
 
 #include <math.h>
 #include <stdlib.h>
-#include <string.h>
 
 #include "run/prompt_align.h"
 
@@ -17,11 +16,6 @@ struct sums {
     int32_t columns, *column[SWEEP_PROMPTS_MAX];
 };
 
-static bool is_position(const struct attribute_axis *x)
-{
-    return !strcmp(x->name, "pos") || !strcmp(x->name, "src") || !strcmp(x->name, "dest");
-}
-
 /* Axes as the first prompt's, positions as many as there are columns; takes its labels. */
 static int sums_open(struct sums *s, struct attribution *first, struct err *e)
 {
@@ -29,7 +23,7 @@ static int sums_open(struct sums *s, struct attribution *first, struct err *e)
     for (int i = 0; i < first->rank; i++) {
         s->of.axis[i] = first->axis[i];
         first->axis[i].label = NULL;
-        if (is_position(&s->of.axis[i]))
+        if (attribute_axis_is_position(&s->of.axis[i]))
             s->of.axis[i].size = s->columns;
     }
     s->cells = attribution_count(&s->of);
@@ -53,7 +47,7 @@ static int64_t cell_of(const struct sums *s, const struct attribution *a, int32_
     int64_t at = 0, step = 1;
     for (int i = a->rank; i-- > 0; cell /= s->of.axis[i].size) {
         int64_t v = cell % s->of.axis[i].size;
-        v = is_position(&a->axis[i]) ? s->column[k][v] : v;
+        v = attribute_axis_is_position(&a->axis[i]) ? s->column[k][v] : v;
         if (v < 0)
             return -1;
         at += v * step;

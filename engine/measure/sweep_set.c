@@ -325,8 +325,7 @@ static int axis_size(const struct adder *a, struct sweep_axis *x, int at, enum s
         k = t->dims[i] == dim ? i : k;
     if (k < 0 || k >= t->rank)
         return complain(a, "the hook has no such axis");
-    enum site_dim d = t->dims[k];
-    x->role = d == DIM_POS || d == DIM_DEST || d == DIM_SRC ? SWEEP_POS : SWEEP_INDEX;
+    x->role = site_dim_is_position(t->dims[k]) ? SWEEP_POS : SWEEP_INDEX;
     *size = (int32_t)t->shape[k];
     return 0;
 }

@@ -205,6 +205,11 @@ int site_row_axis(enum site_id id)
     return 0;
 }
 
+bool site_dim_is_position(enum site_dim d)
+{
+    return d == DIM_POS || d == DIM_DEST || d == DIM_SRC;
+}
+
 const char *site_dim_name(enum site_dim d)
 {
     static const char *const name[] = {

@@ -90,6 +90,8 @@ int64_t site_row_size(const struct config *cfg, enum site_id id, int32_t n_pos);
 int site_row_axis(enum site_id id);
 /* Word for an axis as the edit language and --json spell it: "pos", "head", "d_head", "src", ... */
 const char *site_dim_name(enum site_dim d);
+/* Does an axis run over positions of the prompt: pos, dest, src? */
+bool site_dim_is_position(enum site_dim d);
 /* Elements along an axis in a model, for n_pos positions. */
 int64_t site_dim_size(const struct config *cfg, enum site_dim d, int32_t n_pos);
 /* All sites of the model in TransformerLens' firing order; out has room for

@@ -49,6 +49,12 @@ void driver_open_app(struct driver *d, const char *model, const struct app_optio
     driver_settle(d);
 }
 
+void driver_teach(struct driver *d, int w, int h)
+{
+    const struct app_options o = {.prompt = DRIVER_PROMPT, .bos = -1, .pair = {-1, -1}};
+    driver_open_app(d, "models/teach", &o, w, h);
+}
+
 void driver_close(struct driver *d)
 {
     session_close(d->s);
@@ -98,4 +104,28 @@ char *driver_screen(struct driver *d)
     canvas_dump_plain(d->frame.canvas, &b);
     assert_false(b.failed);
     return b.data;
+}
+
+void driver_command(struct driver *d, const char *text)
+{
+    app_command(d->app, text);
+    driver_settle(d);
+}
+
+static void screen_has(struct driver *d, const char *text, bool wanted)
+{
+    char *screen = driver_screen(d);
+    if (!strstr(screen, text) == wanted)
+        fail_msg("%s on the screen: \"%s\"\n%s", wanted ? "not" : "still", text, screen);
+    free(screen);
+}
+
+void driver_shows(struct driver *d, const char *text)
+{
+    screen_has(d, text, true);
+}
+
+void driver_lacks(struct driver *d, const char *text)
+{
+    screen_has(d, text, false);
 }

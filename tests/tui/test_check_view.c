@@ -15,14 +15,6 @@
 static const int32_t tokens[] = {1, 5, 9, 5, 9, 13};
 static struct driver d;
 
-static void shows(const char *text)
-{
-    char *screen = driver_screen(&d);
-    if (!strstr(screen, text))
-        fail_msg("not on the screen: \"%s\"\n%s", text, screen);
-    free(screen);
-}
-
 static void test_broken(void **state)
 {
     (void)state;
@@ -37,9 +29,9 @@ static void test_broken(void **state)
     fixture_spoil(GPT2 "/model.safetensors", weights, "transformer.h.1.mlp.c_fc.bias");
     driver_open(&d, folder, tokens, sizeof tokens / sizeof *tokens, 120, 40);
     driver_keys(&d, "C");
-    shows("▶ NO ");
-    shows("FAILS: no activation is NaN or infinite, deviation ");
-    shows("worst at blocks.1.mlp.hook_pre");
+    driver_shows(&d, "▶ NO ");
+    driver_shows(&d, "FAILS: no activation is NaN or infinite, deviation ");
+    driver_shows(&d, "worst at blocks.1.mlp.hook_pre");
     driver_keys(&d, "<Enter>");
     assert_int_equal(d.app->cur.view, VIEW_TENSOR);
     assert_string_equal(site_name(d.app->cur.site, name), "blocks.1.mlp.hook_pre");
@@ -55,16 +47,16 @@ static void test_sound(void **state)
     char name[LIMIT_NAME];
     driver_open(&d, GPT2, tokens, sizeof tokens / sizeof *tokens, 120, 40);
     driver_keys(&d, "C");
-    shows("identities: 17 hold, 0 fail ");
-    shows("none "); /* gpt2 has no norm behind attention */
+    driver_shows(&d, "identities: 17 hold, 0 fail ");
+    driver_shows(&d, "none "); /* gpt2 has no norm behind attention */
     driver_keys(&d, "6");
     app_command(d.app, "edit blocks.1.attn.hook_pattern[0, 3, 1] = 2");
     driver_keys(&d, "Cbb");
-    shows("identities: 17 hold, 0 fail ");
+    driver_shows(&d, "identities: 17 hold, 0 fail ");
     while (d.app->cur.check + 1 < CHECK_COUNT &&
            !strstr(check_table[d.app->cur.check].name, "== z"))
         driver_keys(&d, "j");
-    shows("holds: pattern . v == z, deviation ");
+    driver_shows(&d, "holds: pattern . v == z, deviation ");
     driver_keys(&d, "<Enter>"); /* to the block where it is worst */
     assert_int_equal(d.app->cur.view, VIEW_HOOKS);
     assert_non_null(strstr(site_name(d.app->sites[d.app->cur.hook], name), "blocks."));

@@ -53,14 +53,6 @@ static bool is_shown(const char *text)
     return found;
 }
 
-static void shows(const char *text)
-{
-    char *screen = driver_screen(&d);
-    if (!strstr(screen, text))
-        fail_msg("not on the screen: \"%s\"\n%s", text, screen);
-    free(screen);
-}
-
 static void paste(const char *text)
 {
     app_input(d.app, &(struct input){.kind = INPUT_PASTE, .text = text, .len = strlen(text)});
@@ -78,10 +70,10 @@ static const char *edit_text(int i)
 static void test_patch_by_token(void **state)
 {
     (void)state;
-    shows("other prompt, 17 tokens, by token: 14 \" to\" from 16 \" to\"");
+    driver_shows(&d, "other prompt, 17 tokens, by token: 14 \" to\" from 16 \" to\"");
     driver_keys(&d, "P");
     assert_string_equal(edit_text(0), "blocks.3.hook_resid_post[-1] = from(other, pos=-1)");
-    shows("edit 1: 14 \" to\" from 16 \" to\" · by token");
+    driver_shows(&d, "edit 1: 14 \" to\" from 16 \" to\" · by token");
     driver_keys(&d,
                 "gjjj"); /* before what was put in: the same place, though not the same length */
     driver_keys(&d, ".");
@@ -93,10 +85,10 @@ static void test_patch_by_token(void **state)
     assert_string_equal(edit_text(4), "blocks.{3..3}.hook_resid_post[5] = from(other, pos=7)");
     assert_int_equal(d.app->snap->err.code, 0);
     driver_keys(&d, "A"); /* from the end */
-    shows("15 of 15 positions pair with its 17 by end");
-    shows("5 \" went\" from 7 \" went\"");
+    driver_shows(&d, "15 of 15 positions pair with its 17 by end");
+    driver_shows(&d, "5 \" went\" from 7 \" went\"");
     driver_keys(&d, "A");
-    shows("5 \" went\" from 5 \" and\"");
+    driver_shows(&d, "5 \" went\" from 5 \" and\"");
     driver_keys(&d, ":align<Space>token<Enter>");
     assert_int_equal(d.app->align, TOKEN_ALIGN_TOKEN);
 }
@@ -112,7 +104,7 @@ static void test_patch_without_partner(void **state)
     driver_keys(&d, "P");
     assert_int_equal(d.app->edits.n, 0);
     assert_true(d.app->message_bad);
-    shows("has no partner · :align end or :align index");
+    driver_shows(&d, "has no partner · :align end or :align index");
 }
 
 static void test_first_patch_says_what_comes(void **state)
@@ -120,14 +112,14 @@ static void test_first_patch_says_what_comes(void **state)
     (void)state;
     driver_keys(&d, "P");
     assert_int_equal(d.app->mode, LINE_OTHER);
-    shows("the next P copies blocks.3.hook_resid_post[-1]");
+    driver_shows(&d, "the next P copies blocks.3.hook_resid_post[-1]");
     driver_keys(&d, "<C-u>");
     paste(LONGER);
     driver_keys(&d, "<Enter>");
-    shows("15 of 15 positions pair with its 17 by token · P copies");
+    driver_shows(&d, "15 of 15 positions pair with its 17 by token · P copies");
     app_command(d.app, "edit blocks.1.hook_mlp_out[-1] = from(other)");
     driver_settle(&d);
-    shows("the other prompt has 17 tokens, this one 15 · paired by token");
+    driver_shows(&d, "the other prompt has 17 tokens, this one 15 · paired by token");
 }
 
 /* A typed edit reads the positions that pair; those that pair in another way are read at once, and
@@ -151,7 +143,7 @@ static void test_typed_edits_follow_the_pairs(void **state)
     assert_true(kl[0] > 0 && kl[1] > 0 && kl[0] != kl[1]);
     assert_true(kl[2] == -1);
     assert_true(!d.app->edits.in_force[0] && d.app->edits.on[0]);
-    shows("edit 1 is out of force: run other has 17 tokens, the prompt 15");
+    driver_shows(&d, "edit 1 is out of force: run other has 17 tokens, the prompt 15");
     app_command(d.app, "align token");
     driver_settle(&d);
     const struct want w = app_kl_want(d.app);
@@ -172,9 +164,9 @@ static void test_failing_edit(void **state)
     assert_true(d.app->edits.on[0] && d.app->edits.why[0]);
     assert_true(d.app->snap->edited && d.app->snap->err.code == 0);
     assert_int_equal(d.app->snap->n, 4); /* the rest goes on, of this prompt */
-    shows("1 edit ");
+    driver_shows(&d, "1 edit ");
     driver_keys(&d, "6");
-    shows("1  !   blocks.3.attn.hook_z[pos=\"John\"#2, head=2] = 0   ! ");
+    driver_shows(&d, "1  !   blocks.3.attn.hook_z[pos=\"John\"#2, head=2] = 0   ! ");
     driver_keys(&d, ":prompt<Space>John<Space>and<Space>John<Enter>");
     assert_int_equal(edit_list_count_in_force(&d.app->edits), 2); /* it fits again */
 }
@@ -188,7 +180,7 @@ static void test_paste_is_kept(void **state)
     paste("One\r");
     paste("\ntwo\r\rthree\tfour");
     assert_string_equal(line_text(&d.app->line), "One\ntwo\n\nthree\tfour");
-    shows("One↵two↵↵three⇥four");
+    driver_shows(&d, "One↵two↵↵three⇥four");
     driver_keys(&d, "<M-Enter>x<Enter>");
     assert_string_equal(d.app->prompt, "One\ntwo\n\nthree\tfour\nx");
     struct err e = {0};
@@ -209,7 +201,7 @@ static void test_errors_keep_the_line(void **state)
     assert_int_equal(d.app->mode, LINE_COMMAND); /* the worker refused it */
     assert_string_equal(line_text(&d.app->line), "edit blocks.9.hook_mlp_out = 0");
     assert_true(d.app->message_bad);
-    shows("this model has layers 0..3");
+    driver_shows(&d, "this model has layers 0..3");
     driver_keys(&d, "<Esc>:edit<Space>nonsense<Enter>");
     assert_string_equal(line_text(&d.app->line), "edit nonsense");
     driver_keys(&d, "x"); /* typed, not run */
@@ -224,8 +216,9 @@ static void test_errors_keep_the_line(void **state)
     assert_int_equal(d.app->mode, LINE_NONE); /* this tokenizer makes the beginning of it */
     app_resize(d.app, 50, 20);
     driver_keys(&d, ":edit<Space>blocks.9.hook_mlp_out<Space>=<Space>0<Enter>");
-    shows("no hook \"blocks.9.hook_mlp_out\""); /* above, where there is no room beside */
-    shows("layers 0..3\n");
+    driver_shows(&d,
+                 "no hook \"blocks.9.hook_mlp_out\""); /* above, where there is no room beside */
+    driver_shows(&d, "layers 0..3\n");
 }
 
 static void test_numbers(void **state)
@@ -250,7 +243,7 @@ static void test_tokens(void **state)
     app_command(d.app, "target Mary");
     assert_int_equal(d.app->target, bare >= 0 ? bare : spaced);
     if (bare < 0)
-        shows("\"Mary\" is no token: taken as \" Mary\"");
+        driver_shows(&d, "\"Mary\" is no token: taken as \" Mary\"");
     app_command(d.app, "target \" Mary\"");
     assert_int_equal(d.app->target, spaced);
     assert_false(is_shown("is no token"));
@@ -261,7 +254,7 @@ static void test_tokens(void **state)
     driver_keys(&d, "tMary<Tab>");
     assert_string_equal(line_text(&d.app->line), "\" Mary\""); /* with its space */
     driver_keys(&d, "<Esc>:target<Space>\"<Space>Mary\"<Enter>");
-    shows("rank of \" Mary\" 0"); /* as TransformerLens counts */
+    driver_shows(&d, "rank of \" Mary\" 0"); /* as TransformerLens counts */
 }
 
 static void test_stale_pair(void **state)
@@ -275,7 +268,7 @@ static void test_stale_pair(void **state)
     driver_settle(&d);
     assert_int_equal(d.app->pair[0], mary);
     app_command(d.app, "prompt bread river hat");
-    shows("neither token of the pair is in this prompt");
+    driver_shows(&d, "neither token of the pair is in this prompt");
     driver_settle(&d);
     assert_true(d.app->pair[0] != mary && d.app->pair[1] != john);
     app_command(d.app, "prompt " PROMPT);
@@ -324,10 +317,10 @@ static void test_help(void **state)
         snprintf(keys, sizeof keys, "<C-u>%s", sought[i]);
         driver_keys(&d, keys);
         snprintf(row, sizeof row, ":%s ", sought[i]);
-        shows(row);
+        driver_shows(&d, row);
     }
     driver_keys(&d, "<C-u>:mask<C-u>mask");
-    shows("(not in this view)");
+    driver_shows(&d, "(not in this view)");
     driver_keys(&d, "<C-u>name<Space>or<Space>value<Enter>"); /* copy: runs */
     assert_int_equal(d.app->mode, LINE_NONE);
     driver_keys(&d, "?HOOK's<Esc>?values<Space>of<Space>a<Space>hook<Enter>");
@@ -340,8 +333,8 @@ static void test_small_help(void **state)
     (void)state;
     app_resize(d.app, 80, 24);
     driver_keys(&d, "?");
-    shows("type to search");
-    shows("under the cursor");
+    driver_shows(&d, "type to search");
+    driver_shows(&d, "under the cursor");
 }
 
 static void test_quantity_completion(void **state)
@@ -376,8 +369,8 @@ static void test_notice(void **state)
                                   .pair = {-1, -1},
                                   .notice = "keys:3: not a key\nkeys:9: no such command\n"};
     driver_open_app(&d, "models/teach", &o, 100, 30);
-    shows("keys:3: not a key");
-    shows("keys:9: no such command");
+    driver_shows(&d, "keys:3: not a key");
+    driver_shows(&d, "keys:9: no such command");
     driver_keys(&d, "j");
     assert_false(is_shown("keys:3"));
 }
@@ -398,7 +391,7 @@ static void test_without_prompt(void **state)
     (void)state;
     assert_int_equal(d.app->mode, LINE_NONE); /* keys are keys */
     assert_string_equal(d.app->prompt, PROMPT);
-    shows("p types your own");
+    driver_shows(&d, "p types your own");
     driver_keys(&d, "x");
     assert_int_equal(d.app->edits.n, 1);
 }
@@ -416,7 +409,8 @@ static void test_ids(void **state)
     driver_keys(&d, "p");
     assert_string_equal(line_text(&d.app->line), "3,1 4");
     driver_keys(&d, "x");
-    shows("no tokenizer reads text here · token ids \"3,1 4x\" · expected whole numbers");
+    driver_shows(&d,
+                 "no tokenizer reads text here · token ids \"3,1 4x\" · expected whole numbers");
     driver_keys(&d, "<Esc>t5<Space>7<Enter>");
     assert_int_equal(d.app->pair[0], 5);
     assert_int_equal(d.app->pair[1], 7);

@@ -36,20 +36,6 @@ static int close_driver(void **state)
     return 0;
 }
 
-static void command(struct driver *to, const char *text)
-{
-    app_command(to->app, text);
-    driver_settle(to);
-}
-
-static void shows(const char *text)
-{
-    char *screen = driver_screen(&d);
-    if (!strstr(screen, text))
-        fail_msg("not on the screen: \"%s\"\n%s", text, screen);
-    free(screen);
-}
-
 /* The rows of a want in the second face are the rows of the other program's first. */
 static void check_rows(const struct driver *alone, const struct want *w, size_t bytes)
 {
@@ -74,26 +60,26 @@ static void test_faces(void **state)
 {
     (void)state;
     struct driver alone;
-    command(&d, "pair \" Mary\" \" Dan\"");
+    driver_command(&d, "pair \" Mary\" \" Dan\"");
     driver_keys(&d, "=");
     open_prompt(&alone, LONGER, NULL);
-    command(&alone, "pair \" Mary\" \" Dan\"");
+    driver_command(&alone, "pair \" Mary\" \" Dan\"");
     assert_true(d.app->snap->edited && d.app->show == SHOW_DIFFERENCE);
     for (int32_t c = 0; c <= d.m->cfg.n_layers; c++) {
         struct want w = detail_cell(d.app, c, 0, d.app->n);
         check_rows(&alone, &w, sizeof(struct want_cell));
     }
-    command(&d, "quantity norm"), command(&alone, "quantity norm");
+    driver_command(&d, "quantity norm"), driver_command(&alone, "quantity norm");
     for (int32_t c = 1; c <= d.m->cfg.n_layers; c++) {
         struct want w = want_make(WANT_NORM, run_lens_site(d.m, c), 0, d.app->n);
         check_rows(&alone, &w, sizeof(float));
     }
     driver_close(&alone);
-    shows("b:B−A");
+    driver_shows(&d, "b:B−A");
     driver_keys(&d, "b");
-    shows("b:A");
+    driver_shows(&d, "b:A");
     driver_keys(&d, "b");
-    shows("b:B\n");
+    driver_shows(&d, "b:B\n");
 }
 
 /* Attention: rows and sources both stand in A's order. */
@@ -135,26 +121,26 @@ static void test_commands(void **state)
     const struct want pair = app_pair_want(d.app);
     assert_non_null(snapshot_at(d.app->snap, FACE_EDITED, &pair, 0));
     driver_keys(&d, "|");
-    shows("A: the prompt");
-    shows("– no partner"); /* Dan and Anna are two for Mary */
+    driver_shows(&d, "A: the prompt");
+    driver_shows(&d, "– no partner"); /* Dan and Anna are two for Mary */
     driver_keys(&d, "A");
-    shows("by end");
+    driver_shows(&d, "by end");
     driver_keys(&d, "=");
-    shows("one prompt again");
+    driver_shows(&d, "one prompt again");
     assert_true(d.app->snap->edited); /* the edit's own face */
     assert_int_equal(d.app->show, SHOW_EDITED);
-    shows("KL ");
-    command(&d, "other");
+    driver_shows(&d, "KL ");
+    driver_command(&d, "other");
     driver_keys(&d, "<C-u><Enter>");
     driver_keys(&d, "="); /* none: it is asked for */
     assert_int_equal(d.app->mode, LINE_OTHER);
-    shows("compare with another prompt");
+    driver_shows(&d, "compare with another prompt");
     driver_keys(&d, "<C-u>When<Space>Tom<Enter>");
     assert_true(compare_is_on(d.app));
-    shows("b:B−A");
-    command(&d, "prompt When Mary");
+    driver_shows(&d, "b:B−A");
+    driver_command(&d, "prompt When Mary");
     assert_true(d.app->snap->edited);
-    command(&d, "compare nonsense");
+    driver_command(&d, "compare nonsense");
     assert_true(d.app->message_bad);
 }
 

@@ -27,14 +27,6 @@ static int close_driver(void **state)
     return 0;
 }
 
-static void shows(const char *text)
-{
-    char *screen = driver_screen(&d);
-    if (!strstr(screen, text))
-        fail_msg("not on the screen: \"%s\"\n%s", text, screen);
-    free(screen);
-}
-
 static double kl_now(void)
 {
     const struct want w = app_kl_want(d.app);
@@ -64,7 +56,7 @@ static void test_files(void **state)
     driver_settle(&d); /* refused by the worker: gone, with the reason, and not to be redone */
     assert_int_equal(d.app->edits.n, 1);
     assert_true(d.app->message_bad);
-    shows("/nowhere");
+    driver_shows(&d, "/nowhere");
     assert_true(d.app->snap->edited);
     driver_keys(&d, "<C-r>");
     assert_int_equal(d.app->edits.n, 1);
@@ -74,7 +66,7 @@ static void test_files(void **state)
     assert_true(d.app->message_bad); /* one at a time */
     assert_int_equal(fault_opens() - before, 0);
     driver_settle(&d);
-    shows("cannot open");
+    driver_shows(&d, "cannot open");
 }
 
 static void write_prompts(const char *path, const char *text)
@@ -94,15 +86,15 @@ static void test_reference_sets(void **state)
     setenv("XDG_CACHE_HOME", "/proc/nowhere", 1);
     write_prompts(path, "1 2 3\n4 5 6 7\n");
     driver_keys(&d, ":ref<Enter>");
-    shows("no reference sets");
+    driver_shows(&d, "no reference sets");
     driver_keys(&d, ":edit<Space>blocks.1.hook_mlp_out<Space>=<Space>mean(ref)<Enter>");
-    shows("no reference set is called \"ref\"");
+    driver_shows(&d, "no reference set is called \"ref\"");
     assert_int_equal(d.app->edits.n, 0);
     assert_int_equal(d.app->mode, LINE_COMMAND); /* open again, with the reason */
     driver_keys(&d, "<Esc>");
     snprintf(keys, sizeof keys, ":ref<Space>%s<Enter>", path);
     driver_keys(&d, keys);
-    shows("ref: 2 prompts, 7 tokens, the longest 4");
+    driver_shows(&d, "ref: 2 prompts, 7 tokens, the longest 4");
     driver_keys(&d, ":edit<Space>blocks.1.hook_mlp_out<Space>=<Space>mean(ref)<Enter>");
     assert_string_equal(d.app->edits.text[0], "blocks.1.hook_mlp_out = mean(ref)");
     double kl = kl_now();
@@ -111,28 +103,23 @@ static void test_reference_sets(void **state)
     driver_keys(&d, keys);
     assert_true(kl_now() > 0 && fabs(kl_now() - kl) > 1e-6);
     driver_keys(&d, ":ref<Space>other=/nowhere<Enter>");
-    shows("cannot open");
+    driver_shows(&d, "cannot open");
     driver_keys(&d, "<Esc>");
     driver_keys(&d, ":ref<Enter>");
-    shows("ref: 1 prompt, 2 tokens");
+    driver_shows(&d, "ref: 1 prompt, 2 tokens");
     driver_keys(&d, "u");
     assert_int_equal(d.app->edits.n, 0);
     unlink(path);
 }
 
-static void command(const char *text)
-{
-    app_command(d.app, text);
-    driver_settle(&d);
-}
-
 static void test_taker(void **state)
 {
     (void)state;
-    command("taker attn_pre_out: offset, mask, replace, unoffset\nmlp_pre_out: mask");
+    driver_command(&d, "taker attn_pre_out: offset, mask, replace, unoffset\nmlp_pre_out: mask");
     assert_false(d.app->message_bad); /* as they are made they do nothing */
     assert_int_equal(d.app->edits.n, 0);
-    command(
+    driver_command(
+        &d,
         "taker post_attn: mask, postbias\npre_attn: mask, replace, offset\npost_decoder: mask, actadd "
         "tests/fixtures/models/gpt2/taker.3.safetensors");
     if (d.app->message_bad)
@@ -140,7 +127,7 @@ static void test_taker(void **state)
     assert_int_equal(d.app->edits.n, 14);
     app_command(d.app, "undo"); /* one step */
     assert_int_equal(d.app->edits.n, 0);
-    command("taker post_attn: masks");
+    driver_command(&d, "taker post_attn: masks");
     assert_true(d.app->message_bad);
 }
 

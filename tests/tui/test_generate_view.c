@@ -10,15 +10,12 @@
 #include "measure/generate.h"
 #include "unit.h"
 
-#define PROMPT "When Mary and John went to the store, John gave a bag to"
-
 static struct driver d;
 
 static int open_driver(void **state)
 {
     (void)state;
-    const struct app_options o = {.prompt = PROMPT, .bos = -1, .pair = {-1, -1}};
-    driver_open_app(&d, "models/teach", &o, 120, 30);
+    driver_teach(&d, 120, 30);
     return 0;
 }
 
@@ -35,12 +32,6 @@ static int close_driver(void **state)
     (void)state;
     driver_close(&d);
     return 0;
-}
-
-static void command(const char *text)
-{
-    app_command(d.app, text);
-    driver_settle(&d);
 }
 
 static const struct voice_text *voice(enum voice v)
@@ -79,9 +70,9 @@ static struct list reference(bool edited, int count)
 static void test_engine(void **state)
 {
     (void)state;
-    command("edit blocks.1.attn.hook_z[-1, 1] = 0");
-    command("edit blocks.0.hook_mlp_out[2:] *= 0.3");
-    command("generate count 12");
+    driver_command(&d, "edit blocks.1.attn.hook_z[-1, 1] = 0");
+    driver_command(&d, "edit blocks.0.hook_mlp_out[2:] *= 0.3");
+    driver_command(&d, "generate count 12");
     driver_keys(&d, "><Space>");
     const struct generation *g = &d.app->generation_of;
     assert_false(g->running);
@@ -104,7 +95,7 @@ static void test_engine(void **state)
 static void test_stepping(void **state)
 {
     (void)state;
-    command("generate count 6");
+    driver_command(&d, "generate count 6");
     driver_keys(&d, "><Space>");
     struct generation *g = &d.app->generation_of;
     assert_int_equal(voice(VOICE_CLEAN)->n, 6);
@@ -113,7 +104,8 @@ static void test_stepping(void **state)
     driver_keys(&d, "<Left><Left><Left>");
     assert_int_equal(g->at, 2);
     g->running = false;
-    command("edit blocks.2.hook_resid_post[-1] *= -1"); /* from here on with another answer */
+    driver_command(
+        &d, "edit blocks.2.hook_resid_post[-1] *= -1"); /* from here on with another answer */
     driver_keys(&d, "r");
     assert_int_equal(voice(VOICE_CLEAN)->step[1].id, second);
     assert_true(g->edited);
@@ -148,19 +140,20 @@ static void test_breakpoints(void **state)
 {
     (void)state;
     struct generation *g = &d.app->generation_of;
-    command("break entropy > 1");
+    driver_command(&d, "break entropy > 1");
     driver_keys(&d, "><Space>");
     assert_int_equal(voice(VOICE_CLEAN)->n, 3);
     assert_non_null(strstr(g->why, "clean, step 3: entropy > 1"));
-    command("break off");
-    command("break attends 3 2 \" Mary\" > 0.9"); /* the head that looks at the name, at once */
-    command("generate start");
+    driver_command(&d, "break off");
+    driver_command(
+        &d, "break attends 3 2 \" Mary\" > 0.9"); /* the head that looks at the name, at once */
+    driver_command(&d, "generate start");
     assert_int_equal(voice(VOICE_CLEAN)->n, 1);
     assert_non_null(strstr(g->why, "attends 3 2 \" Mary\" > 0.9"));
-    command("break off");
-    command("break nan");
-    command("edit blocks.2.hook_resid_post[-1] = nan");
-    command("generate start");
+    driver_command(&d, "break off");
+    driver_command(&d, "break nan");
+    driver_command(&d, "edit blocks.2.hook_resid_post[-1] = nan");
+    driver_command(&d, "generate start");
     assert_false(g->running);
     assert_non_null(strstr(g->why, "edited"));
     static const char *const bad[] = {"entropy",
@@ -175,7 +168,7 @@ static void test_breakpoints(void **state)
     for (size_t i = 0; i < sizeof bad / sizeof *bad; i++) {
         char line[64];
         snprintf(line, sizeof line, "break %s", bad[i]);
-        command(line);
+        driver_command(&d, line);
         assert_true(d.app->message_bad);
         assert_int_equal(g->n_stops, 1);
     }
@@ -186,11 +179,11 @@ static void test_temperature(void **state)
 {
     (void)state;
     int32_t first[8] = {0};
-    command("generate count 8");
-    command("generate temperature 5");
-    command("generate seed 7");
+    driver_command(&d, "generate count 8");
+    driver_command(&d, "generate temperature 5");
+    driver_command(&d, "generate seed 7");
     for (int turn = 0; turn < 3; turn++) {
-        command("generate start");
+        driver_command(&d, "generate start");
         assert_int_equal(voice(VOICE_CLEAN)->n, 8);
         for (int i = 0; i < 8 && turn == 1; i++)
             assert_int_equal(voice(VOICE_CLEAN)->step[i].id, first[i]);
@@ -201,9 +194,9 @@ static void test_temperature(void **state)
         }
         assert_true(turn != 2 || same < 8);
         if (turn == 1)
-            command("generate seed 8");
+            driver_command(&d, "generate seed 8");
     }
-    command("generate temperature x");
+    driver_command(&d, "generate temperature x");
     assert_true(d.app->message_bad);
 }
 
@@ -223,10 +216,10 @@ static void answer(double *delta, double *kl)
 static void test_effects(void **state)
 {
     (void)state;
-    command("edit blocks.1.attn.hook_z[-1, 1] = 0");
-    command("edit blocks.0.hook_mlp_out[2:] *= 0.3");
-    command("edit blocks.2.hook_resid_post[3] = 0");
-    command("toggle 3");
+    driver_command(&d, "edit blocks.1.attn.hook_z[-1, 1] = 0");
+    driver_command(&d, "edit blocks.0.hook_mlp_out[2:] *= 0.3");
+    driver_command(&d, "edit blocks.2.hook_resid_post[3] = 0");
+    driver_command(&d, "toggle 3");
     driver_keys(&d, "6");
     struct effect e[3];
     for (int i = 0; i < 2; i++) {
@@ -238,10 +231,10 @@ static void test_effects(void **state)
         char line[16];
         double delta, kl;
         snprintf(line, sizeof line, "toggle %d", i + 1);
-        command(line);
+        driver_command(&d, line);
         answer(&delta, &kl);
         assert_true(delta == e[i].delta && kl == e[i].kl);
-        command(line);
+        driver_command(&d, line);
     }
     for (int i = 0; i < 40; i++) { /* more than fit on the screen: those that do are answered */
         char line[64];

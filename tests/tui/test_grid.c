@@ -104,32 +104,24 @@ static void test_cursor(void **state)
         }
 }
 
-static void shows(const char *text, bool has)
-{
-    char *screen = driver_screen(&d);
-    if (!strstr(screen, text) == has)
-        fail_msg("%s: \"%s\"\n%s", has ? "missing" : "there", text, screen);
-    free(screen);
-}
-
 static void test_panel(void **state)
 {
     (void)state;
-    shows("log p", true);
-    shows("│ blocks.2", true);
-    shows("first ", true);
-    shows("   here ", true);
-    shows("   last ", true);
+    driver_shows(&d, "log p");
+    driver_shows(&d, "│ blocks.2");
+    driver_shows(&d, "first ");
+    driver_shows(&d, "   here ");
+    driver_shows(&d, "   last ");
     driver_keys(&d, "\\");
-    shows("│ blocks.2", false);
+    driver_lacks(&d, "│ blocks.2");
     assert_int_equal(d.app->body.w, 120);
     driver_keys(&d, "2");
     assert_int_equal(d.app->body.w, 120); /* in every view */
     driver_keys(&d, "1\\");
-    shows("│ blocks.2", true);
+    driver_shows(&d, "│ blocks.2");
     /* sharp logits: the others' probabilities have an exponent, their logarithm stands beside */
     driver_keys(&d, ":edit<Space>blocks.2.hook_resid_post[-1,<Space>0]<Space>+=<Space>30<Enter>");
-    shows("e-", true);
+    driver_shows(&d, "e-");
 }
 
 /* The text of a cell without its brackets. */

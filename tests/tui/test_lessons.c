@@ -36,14 +36,6 @@ static void begin(const char *name)
     driver_settle(&d);
 }
 
-static void shows(const char *text)
-{
-    char *screen = driver_screen(&d);
-    if (!strstr(screen, text))
-        fail_msg("not on the screen: \"%s\"\n%s", text, screen);
-    free(screen);
-}
-
 static void type(const char *s)
 {
     for (; *s; s++) {
@@ -145,7 +137,7 @@ static void play(const char *name, bool give_up)
         play_step(name, give_up);
     }
     assert_null(d.app->lesson);
-    shows("end of the lesson");
+    driver_shows(&d, "end of the lesson");
 }
 
 static void each_lesson(int w, int h, bool give_up)
@@ -190,7 +182,7 @@ static void test_wrong_answers(void **state)
             if (v.step->ask || v.step->attempt) {
                 assert_int_equal(seen().at, v.at);
                 assert_int_equal(seen().state, LESSON_MISSED);
-                shows("✗ ");
+                driver_shows(&d, "✗ ");
             }
             asked += v.step->ask != NULL;
             tried += v.step->attempt != NULL;

@@ -10,15 +10,12 @@
 #include "save/session_app.h"
 #include "unit.h"
 
-#define PROMPT "When Mary and John went to the store, John gave a bag to"
-
 static struct driver d;
 
 static int open_driver(void **state)
 {
     (void)state;
-    const struct app_options o = {.prompt = PROMPT, .bos = -1, .pair = {-1, -1}};
-    driver_open_app(&d, "models/teach", &o, 120, 40);
+    driver_teach(&d, 120, 40);
     return 0;
 }
 

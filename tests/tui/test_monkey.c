@@ -39,7 +39,7 @@ static void random_input(struct driver *d, struct keys *keys)
 {
     static const char likely[] = "1234567hjklgG\t\r\x7f"
                                  "xXsSM+-Pvy.eoOdudubcmzzHLJKK!\\p:t/nN?\x0f\x0c\x12 \x1b\x1b\x1b"
-                                 "aeiou=0[]:,*{}\"A|>@`TB=>";
+                                 "aeiou=0[]:,*{}\"A|>@`TB=>CC";
     char bytes[250];
     size_t n = 1, at;
     switch (any(12)) {

@@ -11,15 +11,12 @@
 #include "save/session_app.h"
 #include "unit.h"
 
-#define PROMPT "When Mary and John went to the store, John gave a bag to"
-
 static struct driver d;
 
 static int open_driver(void **state)
 {
     (void)state;
-    const struct app_options o = {.prompt = PROMPT, .bos = -1, .pair = {-1, -1}};
-    driver_open_app(&d, "models/teach", &o, 120, 40);
+    driver_teach(&d, 120, 40);
     return 0;
 }
 
@@ -30,24 +27,10 @@ static int close_driver(void **state)
     return 0;
 }
 
-static void command(const char *text)
-{
-    app_command(d.app, text);
-    driver_settle(&d);
-}
-
 static const struct pin *pin(int i)
 {
     assert_true(i < d.app->pins.n);
     return &d.app->pins.pin[i];
-}
-
-static void shows(const char *text, bool there)
-{
-    char *screen = driver_screen(&d);
-    if (!strstr(screen, text) == there)
-        fail_msg("%s on the screen: \"%s\"\n%s", there ? "not" : "still", text, screen);
-    free(screen);
 }
 
 /* What a pin says is what the views show: of the lens, of an element, of a head, of an edge. */
@@ -64,7 +47,7 @@ static void test_values(void **state)
     assert_int_equal(pin(0)->token, cell->top.id);
     assert_true(pin(0)->known);
     assert_true(fabs(pin(0)->was - exp((double)cell->top.logit - (double)cell->cell.lse)) < 1e-6);
-    command("tensor blocks.1.attn.hook_z");
+    driver_command(&d, "tensor blocks.1.attn.hook_z");
     driver_keys(&d, "llll");
     driver_keys(&d, "i");
     assert_string_equal(pin(1)->text, "blocks.1.attn.hook_z[-1, 0, 4]");
@@ -72,12 +55,12 @@ static void test_values(void **state)
     const float *z = snapshot_at(d.app->snap, FACE_BASE, w, 14);
     assert_true(pin(1)->was == (double)z[4]);
     driver_keys(&d, "2");
-    command("head 2");
-    command("layer 3");
+    driver_command(&d, "head 2");
+    driver_command(&d, "layer 3");
     driver_keys(&d, "i");
     assert_string_equal(pin(2)->text, "blocks.3.attn.hook_z[-1, 2]");
-    command("tensor blocks.3.attn.hook_z");
-    command("head 2");
+    driver_command(&d, "tensor blocks.3.attn.hook_z");
+    driver_command(&d, "head 2");
     double sum = 0;
     w = snapshot_want(d.app->snap, WANT_VALUES, SITE_Z);
     z = snapshot_at(d.app->snap, FACE_BASE, w, 14);
@@ -86,10 +69,10 @@ static void test_values(void **state)
     for (size_t i = 0; i < width; i++)
         sum += (double)z[head + i] * (double)z[head + i];
     assert_true(fabs(pin(2)->was - sqrt(sum)) < 1e-3);
-    command("pin blocks.3.attn.hook_pattern[2, -1, 2]");
-    shows("pin 4 blocks.3.attn.hook_pattern[2, -1, 2]", true);
+    driver_command(&d, "pin blocks.3.attn.hook_pattern[2, -1, 2]");
+    driver_shows(&d, "pin 4 blocks.3.attn.hook_pattern[2, -1, 2]");
     assert_true(pin(3)->was > 0.5 && pin(3)->was <= 1); /* the head that moves the name */
-    shows("value was ", true);
+    driver_shows(&d, "value was ");
 }
 
 /* Edits change what it is, not what it was; a prompt without the place says so, and it comes back.
@@ -98,24 +81,24 @@ static void test_across(void **state)
 {
     (void)state;
     driver_keys(&d, "3i");
-    command("pin blocks.0.hook_resid_pre[14]");
+    driver_command(&d, "pin blocks.0.hook_resid_pre[14]");
     double was = pin(0)->was;
     assert_true(was > 0.9);
     driver_keys(&d, "2");
-    command("edit blocks.3.hook_resid_post[-1] = 0");
+    driver_command(&d, "edit blocks.3.hook_resid_post[-1] = 0");
     assert_true(pin(0)->was == was);
-    shows("base   0.984 edited ", true);
-    shows("−0.98", true);
+    driver_shows(&d, "base   0.984 edited ");
+    driver_shows(&d, "−0.98");
     driver_keys(&d, "u");
-    shows("is   0.984    0.000", true);
-    command("prompt Tom went");
-    shows("pos 14 is out of range", true); /* an index from the end follows the end */
+    driver_shows(&d, "is   0.984    0.000");
+    driver_command(&d, "prompt Tom went");
+    driver_shows(&d, "pos 14 is out of range"); /* an index from the end follows the end */
     assert_true(pin(0)->there && !pin(1)->there);
-    command("prompt \"" PROMPT "\"");
+    driver_command(&d, "prompt \"" DRIVER_PROMPT "\"");
     assert_true(pin(1)->there);
-    shows("out of range", false);
-    command("pin blocks.0.hook_resid_pre[pos=\" John\"#2]");
-    command("prompt When Tom and John went home, John");
+    driver_lacks(&d, "out of range");
+    driver_command(&d, "pin blocks.0.hook_resid_pre[pos=\" John\"#2]");
+    driver_command(&d, "prompt When Tom and John went home, John");
     assert_true(pin(2)->there);
     assert_int_equal(pin(2)->want.row0, 8);
     driver_keys(&d, "3i"); /* another token of the lens is another pin */
@@ -141,7 +124,7 @@ static void test_refused(void **state)
         {"pin blocks.0.hook_resid_post[99]", "out of range"},
         {"pin 1", "nothing is pinned"}};
     for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
-        command(rows[i][0]);
+        driver_command(&d, rows[i][0]);
         if (!d.app->message_bad || !strstr(d.app->message, rows[i][1]) || d.app->pins.n)
             fail_msg("%s · %s", rows[i][0], d.app->message);
         app_line_cancel(d.app);
@@ -149,14 +132,14 @@ static void test_refused(void **state)
     char text[64];
     for (int i = 0; i < PINS_MAX + 1; i++) {
         snprintf(text, sizeof text, "pin blocks.0.hook_mlp_out[-1, %d]", i);
-        command(text);
+        driver_command(&d, text);
     }
     assert_int_equal(d.app->pins.n, PINS_MAX);
     assert_non_null(strstr(d.app->message, "pin NUMBER lets one go"));
-    command("pin 3");
+    driver_command(&d, "pin 3");
     assert_int_equal(d.app->pins.n, PINS_MAX - 1);
     assert_string_equal(pin(2)->text, "blocks.0.hook_mlp_out[-1, 3]");
-    command("pin off");
+    driver_command(&d, "pin off");
     assert_int_equal(d.app->pins.n, 0);
     driver_keys(&d, "6i");
     assert_non_null(strstr(d.app->message, "nothing here to pin"));
@@ -170,7 +153,7 @@ static void test_rows(void **state)
     char text[64];
     for (int i = 0; i < PINS_MAX; i++) {
         snprintf(text, sizeof text, "pin blocks.0.hook_mlp_out[-1, %d]", i);
-        command(text);
+        driver_command(&d, text);
     }
     for (size_t k = 0; k < sizeof sizes / sizeof *sizes; k++)
         for (int v = 0; v < VIEW_COUNT; v++) {
@@ -193,8 +176,8 @@ static void test_kept(void **state)
 {
     (void)state;
     driver_keys(&d, "3i");
-    command("edit blocks.3.hook_resid_post[-1] *= 0.5");
-    command("pin blocks.0.attn.hook_pattern[1, -1, 0]");
+    driver_command(&d, "edit blocks.3.hook_resid_post[-1] *= 0.5");
+    driver_command(&d, "pin blocks.0.attn.hook_pattern[1, -1, 0]");
     struct bytes first = {0}, second = {0}, warnings = {0};
     struct saved s = {0};
     session_text(d.app, &first);
@@ -202,7 +185,7 @@ static void test_kept(void **state)
     snprintf(want, sizeof want, "\npin %.9g blocks.3.hook_resid_post[-1] \" Mary\"\n", pin(0)->was);
     assert_non_null(strstr(first.data, want));
     double was = pin(0)->was;
-    command("pin off");
+    driver_command(&d, "pin off");
     assert_int_equal(saved_parse(&s, "test", first.data, first.len, &warnings), 0);
     session_become_now(d.app, &s, &warnings, NULL);
     driver_settle(&d);

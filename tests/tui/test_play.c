@@ -161,14 +161,6 @@ static void last_edit_is(const char *text)
     assert_true(d.app->snap && d.app->snap->edited && d.app->snap->err.code == 0);
 }
 
-static void shows(const char *text)
-{
-    char *screen = driver_screen(&d);
-    if (!strstr(screen, text))
-        fail_msg("not on the screen: \"%s\"\n%s", text, screen);
-    free(screen);
-}
-
 static void test_nouns(void **state)
 {
     (void)state;
@@ -251,7 +243,7 @@ static void test_cone(void **state)
                 assert_true(differs);
         }
     driver_keys(&d, "b");
-    shows("b:difference");
+    driver_shows(&d, "b:difference");
 }
 
 static void test_undo(void **state)
@@ -260,7 +252,7 @@ static void test_undo(void **state)
     double before = pair_of(FACE_BASE);
     driver_keys(&d, "X");
     assert_true(d.app->snap->edited && pair_of(FACE_EDITED) != before);
-    shows("1 edit");
+    driver_shows(&d, "1 edit");
     driver_keys(&d, "u");
     assert_false(d.app->snap->edited);
     assert_true(pair_of(FACE_BASE) == before);
@@ -330,7 +322,7 @@ static void test_views_and_jumps(void **state)
     driver_keys(&d, "<M-o>");
     assert_int_equal(d.app->cur.view, VIEW_TENSOR);
     driver_keys(&d, "z");
-    shows("z means nothing in tensor");
+    driver_shows(&d, "z means nothing in tensor");
     assert_int_equal(driver_keys(&d, "<C-l>"), REACT_REPAINT);
     assert_int_equal(driver_keys(&d, "<C-z>"), REACT_SUSPEND);
     assert_int_equal(driver_keys(&d, "y"), REACT_COPY);
@@ -342,11 +334,11 @@ static void test_help_runs(void **state)
 {
     (void)state;
     driver_keys(&d, "?");
-    shows("type to search");
+    driver_shows(&d, "type to search");
     driver_keys(&d, "view<Space>hooks<Enter>");
     assert_int_equal(d.app->cur.view, VIEW_HOOKS);
     driver_keys(&d, "?zzzz");
-    shows("no command has that");
+    driver_shows(&d, "no command has that");
     driver_keys(&d, "<Esc>");
     assert_int_equal(d.app->mode, LINE_NONE);
 }
@@ -366,7 +358,7 @@ static void test_completion(void **state)
     driver_keys(&d, "<S-Tab>");
     assert_string_equal(line_text(&d.app->line), "view grid");
     driver_keys(&d, "<Esc>:nosuch<Enter>");
-    shows("no command \"nosuch\"");
+    driver_shows(&d, "no command \"nosuch\"");
     driver_keys(&d, ":<Up>");
     assert_string_equal(line_text(&d.app->line), "nosuch"); /* history */
 }
@@ -379,7 +371,7 @@ static void test_names_of_other_libraries(void **state)
     assert_int_equal(d.app->cur.site.id, SITE_POST);
     assert_int_equal(d.app->cur.site.layer, 1);
     driver_keys(&d, ":tensor<Space>transformer.h.1.mlp.act.outpt<Enter>");
-    shows("the nearest is transformer.h.1.mlp.act.output");
+    driver_shows(&d, "the nearest is transformer.h.1.mlp.act.output");
     driver_keys(
         &d,
         "<Esc>:edit<Space>transformer.h.1.attn.c_proj.input[-1,<Space>3]<Space>=<Space>0<Enter>");
@@ -400,10 +392,10 @@ static void test_weights(void **state)
     driver_keys(&d, "o");
     assert_true(fabs(kl_now() - kl) == 0.0);
     driver_keys(&d, "6");
-    shows("blocks.1.mlp.W_in[:, 3:9] *= 0");
+    driver_shows(&d, "blocks.1.mlp.W_in[:, 3:9] *= 0");
     driver_keys(&d, "u<C-r>u");
     driver_keys(&d, ":edit<Space>blocks.1.mlp.W_inn<Space>=<Space>0<Enter>");
-    shows("the nearest is blocks.1.mlp.W_in");
+    driver_shows(&d, "the nearest is blocks.1.mlp.W_in");
 }
 
 static void test_mouse_and_paste(void **state)
@@ -480,7 +472,7 @@ static void test_long_prompt(void **state)
         assert_true(w->row1 - w->row0 < LONG && w->row0 <= d.app->cur.row &&
                     d.app->cur.row < w->row1);
         assert_true((size_t)(w->row1 - w->row0) * want_bytes(&d.m->cfg, w, LONG) <= 1 << 25);
-        shows("top sources");
+        driver_shows(&d, "top sources");
         char *screen = driver_screen(&d), here_is[32];
         snprintf(here_is, sizeof here_is, "▶%4d", (int)d.app->cur.row);
         assert_non_null(strstr(screen, here_is));

@@ -57,12 +57,6 @@ static int close_driver(void **state)
     return r;
 }
 
-static void command(const char *text)
-{
-    app_command(d.app, text);
-    driver_settle(&d);
-}
-
 static char *text_now(void)
 {
     struct bytes b = {0};
@@ -73,23 +67,23 @@ static char *text_now(void)
 
 static void make_something(void)
 {
-    command("prompt Two\tlines");
+    driver_command(&d, "prompt Two\tlines");
     app_set_prompt(d.app, "When Mary\nand \"John\"\twent to");
-    command("other When Tom and John went to");
-    command("pair \" Mary\" \" John\"");
-    command("target \" Tom\"");
-    command("edit blocks.1.attn.hook_z[-1, 2] = 0");
-    command("edit blocks.2.hook_mlp_out *= 0.5");
-    command("edit blocks.2.hook_resid_post[3] = from(other, pos=2)");
-    command("toggle 2");
-    command("align end");
+    driver_command(&d, "other When Tom and John went to");
+    driver_command(&d, "pair \" Mary\" \" John\"");
+    driver_command(&d, "target \" Tom\"");
+    driver_command(&d, "edit blocks.1.attn.hook_z[-1, 2] = 0");
+    driver_command(&d, "edit blocks.2.hook_mlp_out *= 0.5");
+    driver_command(&d, "edit blocks.2.hook_resid_post[3] = from(other, pos=2)");
+    driver_command(&d, "toggle 2");
+    driver_command(&d, "align end");
     driver_keys(&d, "b");
-    command("quantity attn");
-    command("view attention");
-    command("mask row-max");
+    driver_command(&d, "quantity attn");
+    driver_command(&d, "view attention");
+    driver_command(&d, "mask row-max");
     driver_keys(&d, "kkJL");
-    command("state! before");
-    command("delete 1");
+    driver_command(&d, "state! before");
+    driver_command(&d, "delete 1");
 }
 
 /* All that the file says is so in a new program, which says the same. */
@@ -114,7 +108,7 @@ static void test_round_trip(void **state)
     assert_true(d.app->snap->edited);
     free(first);
     free(second);
-    command("state before"); /* the state came along */
+    driver_command(&d, "state before"); /* the state came along */
     assert_int_equal(d.app->edits.n, 3);
     assert_string_equal(d.app->prompt, "When Mary\nand \"John\"\twent to");
 }
@@ -123,10 +117,10 @@ static void test_states(void **state)
 {
     (void)state;
     driver_keys(&d, "x");
-    command("state! 1");
-    command("prompt bread river hat");
+    driver_command(&d, "state! 1");
+    driver_command(&d, "prompt bread river hat");
     driver_keys(&d, "uu");
-    command("edit blocks.0.hook_mlp_out = 0");
+    driver_command(&d, "edit blocks.0.hook_mlp_out = 0");
     driver_keys(&d, "<F5>");
     assert_string_equal(d.app->prompt, PROMPT);
     assert_string_equal(d.app->edits.text[0], "blocks.3.hook_resid_post[-1] = 0");
@@ -136,11 +130,11 @@ static void test_states(void **state)
     driver_keys(&d, "`");
     assert_string_equal(d.app->prompt, PROMPT);
     driver_keys(&d, "<C-r>u"); /* switching is a step that can be undone */
-    command("state nowhere");
+    driver_command(&d, "state nowhere");
     assert_true(d.app->message_bad);
-    command("state! a b");
+    driver_command(&d, "state! a b");
     assert_true(d.app->message_bad);
-    command("state");
+    driver_command(&d, "state");
     assert_non_null(strstr(d.app->message, "states: 1"));
 }
 
@@ -154,10 +148,10 @@ static void test_save_and_open(void **state)
         fail_msg("%s", d.app->message);
     driver_keys(&d, "k.:w<Enter>"); /* the same name again */
     assert_false(d.app->message_bad);
-    command("save second");
-    command("save first");
+    driver_command(&d, "save second");
+    driver_command(&d, "save first");
     assert_true(d.app->message_bad); /* another session's file */
-    command("save! first");
+    driver_command(&d, "save! first");
     assert_false(d.app->message_bad);
     driver_keys(&d, "uu");
     assert_int_equal(d.app->edits.n, 0);
@@ -168,7 +162,7 @@ static void test_save_and_open(void **state)
     assert_int_equal(d.app->mode, LINE_COMMAND);
     assert_int_equal(d.app->edits.n, 2); /* nothing is lost */
     driver_keys(&d, "<Esc>");
-    command("save ../escape");
+    driver_command(&d, "save ../escape");
     assert_int_equal(driver_keys(&d, "<Esc>:wq<Enter>"), REACT_QUIT);
     assert_int_equal(driver_keys(&d, ":q<Enter>"), REACT_QUIT);
 }
@@ -196,10 +190,10 @@ static void test_not_over(void **state)
     snprintf(path, sizeof path, "%s/odd.session", folder);
     snprintf(line, sizeof line, "open %s", path);
     for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
-        command("save! first");
+        driver_command(&d, "save! first");
         put(path, rows[i].text);
-        command(line);
-        command("w");
+        driver_command(&d, line);
+        driver_command(&d, "w");
         if (rows[i].opens != d.app->message_bad) /* `first` is on the screen still, or nothing */
             fail_msg("%s: %s", rows[i].what, d.app->message);
         size_t n;
@@ -208,24 +202,24 @@ static void test_not_over(void **state)
         free(now);
         driver_keys(&d, "<Esc>");
     }
-    command("save! first");
+    driver_command(&d, "save! first");
     snprintf(line, sizeof line, "%s/sessions/first.session", d.app->opt.state_folder);
     size_t n;
     char *first = file_read(line, &n);
     put(path, rows[1].text);
     snprintf(line, sizeof line, "open %s", path);
-    command(line);
-    command("w");
+    driver_command(&d, line);
+    driver_command(&d, "w");
     snprintf(line, sizeof line, "%s/sessions/first.session", d.app->opt.state_folder);
     char *now = file_read(line, &n);
     assert_string_equal(now, first);
     free(now), free(first);
-    command("open nowhere");
-    command("w nowhere");
+    driver_command(&d, "open nowhere");
+    driver_command(&d, "w nowhere");
     assert_false(d.app->message_bad); /* nothing of that name was there */
-    command("edit blocks.0.hook_mlp_out = 0");
-    command("open first");
-    command("w"); /* opened whole: this is what it is saved as */
+    driver_command(&d, "edit blocks.0.hook_mlp_out = 0");
+    driver_command(&d, "open first");
+    driver_command(&d, "w"); /* opened whole: this is what it is saved as */
     assert_false(d.app->message_bad);
 }
 
@@ -244,7 +238,7 @@ static void test_bad_lines(void **state)
     fclose(f);
     char line[PATH_MAX + 8];
     snprintf(line, sizeof line, "open %s", path);
-    command(line);
+    driver_command(&d, line);
     assert_string_equal(d.app->prompt, "When Tom");
     assert_int_equal(d.app->edits.n, 1);
     assert_int_equal(d.app->cur.view, VIEW_HOOKS);
@@ -259,7 +253,7 @@ static void test_bad_lines(void **state)
     assert_non_null(f);
     fputs("model gpt2-xl\nprompt \"Not this\"\nend\n", f);
     fclose(f);
-    command(line);
+    driver_command(&d, line);
     assert_non_null(strstr(d.app->message, "this session is of gpt2-xl, teach is open"));
     assert_string_equal(d.app->prompt, "When Tom");
 }

@@ -50,14 +50,6 @@ static double change(int32_t cell)
     return (double)map()->value[cell] - map()->base;
 }
 
-static void shows(const char *text)
-{
-    char *screen = driver_screen(&d);
-    if (!strstr(screen, text))
-        fail_msg("not on the screen: \"%s\"\n%s", text, screen);
-    free(screen);
-}
-
 /* The mover L3H2 and the head of layer 0 that it needs are the largest cells. */
 static void test_heads(void **state)
 {
@@ -73,8 +65,8 @@ static void test_heads(void **state)
     const int32_t *best = sweeps_sorted(d.app);
     assert_true((best[0] == 4 && best[1] == 20) || (best[0] == 20 && best[1] == 4));
     assert_true(change(4) < -20 && change(20) < -20);
-    shows("24/24");
-    shows("z_all_pos · zero · logit[-1, \" Mary\"] - logit[-1, \" John\"]");
+    driver_shows(&d, "24/24");
+    driver_shows(&d, "z_all_pos · zero · logit[-1, \" Mary\"] - logit[-1, \" John\"]");
     /* as a list, and into the cell */
     driver_keys(&d, "s<PgUp>");
     assert_true(d.app->sweep_list && d.app->cur.cell == sweeps_sorted(d.app)[0]);
@@ -86,7 +78,7 @@ static void test_heads(void **state)
     assert_int_equal(d.app->edits.n, 1);
     assert_string_equal(d.app->edits.text[0], "blocks.3.attn.hook_z[:, 2] = 0");
     assert_true(d.app->snap->edited);
-    shows("Backspace takes it back");
+    driver_shows(&d, "Backspace takes it back");
     driver_keys(&d, "<Backspace>");
     assert_true(d.app->cur.view == VIEW_SWEEP && d.app->edits.n == 0);
     assert_int_equal(d.app->cur.cell, 20);
@@ -94,7 +86,7 @@ static void test_heads(void **state)
     /* what was changed there stays changed */
     driver_keys(&d, "<Enter>Kx<Backspace>");
     assert_int_equal(d.app->edits.n, 2);
-    shows("of what was before · S again");
+    driver_shows(&d, "of what was before · S again");
 }
 
 /* The name stands at its own position until the last layer moves it to the end. */
@@ -149,18 +141,18 @@ static void test_commands(void **state)
     int32_t before = d.app->cur.cell;
     driver_keys(&d, "H");
     assert_int_equal(d.app->cur.cell, before - 90);
-    shows("layer 2, plane 3 of 4");
+    driver_shows(&d, "layer 2, plane 3 of 4");
     driver_keys(&d, ":sweep<Space>mlp_out<Space>*=<Space>0.5<Enter>");
     assert_string_equal(map()->of.with, "*= 0.5");
     driver_keys(&d, "y");
     assert_int_equal(strncmp(d.app->copied.data, "layer\tpos\tvalue\tchange\n0\t0\t", 27), 0);
     driver_keys(&d, "c");
-    shows("log from");
+    driver_shows(&d, "log from");
     driver_keys(&d, ":sweep<Space>nothing<Enter>");
-    shows("no kind \"nothing\"");
+    driver_shows(&d, "no kind \"nothing\"");
     driver_keys(&d, "<Esc>:sweep<Space>q_all_pos<Space>nonsense(<Enter>");
     assert_true(sweeps_map(d.app)->err.code < 0);
-    shows("nonsense");
+    driver_shows(&d, "nonsense");
     char longer[200] = "sweep q_all_pos file(\"";
     memset(longer + strlen(longer), 'x', 120); /* never cut to another value */
     app_command(d.app, longer);
@@ -201,7 +193,7 @@ static void test_pair(void **state)
     driver_keys(&d, "2S");
     double before = change(20);
     driver_keys(&d, ":pair<Space>\"<Space>John\"<Space>\"<Space>Mary\"<Enter>");
-    shows("of what was before");
+    driver_shows(&d, "of what was before");
     driver_keys(&d, "S");
     assert_string_equal(map()->of.metric, "logit[-1, \" John\"] - logit[-1, \" Mary\"]");
     assert_true(fabs(change(20) + before) < 1e-4);

@@ -16,11 +16,6 @@ static bool there(const struct attribute_shown *x, int64_t i)
     return !x->found.there || x->found.there[i];
 }
 
-static bool is_position(const struct attribute_axis *a)
-{
-    return !strcmp(a->name, "pos") || !strcmp(a->name, "src") || !strcmp(a->name, "dest");
-}
-
 static const char *kind_name(const struct attribute_shown *x)
 {
     return x->options->method == ATTRIBUTE_DLA ? attribute_part_name(x->options->part)
@@ -151,7 +146,7 @@ static void table_axis(const struct attribute_shown *x, struct table *t, int axi
         table_string(t, a->label[i]);
     else
         table_int(t, i);
-    if (is_position(a))
+    if (attribute_axis_is_position(a))
         cli_table_input(x->c, t, i);
 }
 
@@ -193,7 +188,7 @@ static int print_list(const struct attribute_shown *x, bool ranked)
     for (int i = 0; i < f->rank; i++) {
         column[n++] = f->axis[i].label ? (struct table_column)COLUMN_TEXT(f->axis[i].name)
                                        : (struct table_column)COLUMN_INT(f->axis[i].name);
-        if (is_position(&f->axis[i]))
+        if (attribute_axis_is_position(&f->axis[i]))
             column[n++] = (struct table_column)COLUMN_TOKEN("token");
     }
     column[n++] = (struct table_column)COLUMN_NUMBER("value", 4);
@@ -230,7 +225,7 @@ static void column_label(const struct attribute_shown *x, int32_t i, char buf[LA
 {
     struct bytes token = {0};
     size_t len;
-    if (is_position(&x->found.axis[1])) {
+    if (attribute_axis_is_position(&x->found.axis[1])) {
         const char *p = cli_input_text(x->c, i, &len);
         text_add(&token, p, len, TEXT_TOKEN);
     }

@@ -86,8 +86,7 @@ void export_shape(const struct exporter *x, const struct edit_instr *act,
 
 static bool is_position(const struct edit_instr *act, int axis)
 {
-    enum site_dim d = act->weight ? DIM_NONE : site_table[act->site.id].dims[axis];
-    return d == DIM_POS || d == DIM_DEST || d == DIM_SRC;
+    return !act->weight && site_dim_is_position(site_table[act->site.id].dims[axis]);
 }
 
 bool export_index(struct bytes *b, const struct exporter *x, const struct edit_instr *act, int n,
