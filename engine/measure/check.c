@@ -46,8 +46,8 @@ void check_compare(struct check *k, double got, double expected)
         d = 0;
     if (!(d <= k->worst)) /* NaN counts as the worst */
         k->worst = isnan(d) ? INFINITY : d;
-    if (isfinite(s) && s > k->scale)
-        k->scale = s;
+    s = isfinite(s) ? s : 0;
+    k->scale = s > k->scale ? s : k->scale;
 }
 
 int check_identity(struct run *base, int i, size_t cache_bytes, struct check_finding *out,
