@@ -52,6 +52,7 @@ static const struct row_rule {
     {"tui/save/saved.def", "SAVED", 0, false, {"tui/save/session_app.c"}, {"SAVED_", ""}},
     {"tui/views.def", "VIEW", 1, false, {"tui/view/", ".c"}, {"view_", ""}},
     {"tui/quantity.def", "QUANTITY", 3, false, {"engine/model/site.def"}, {"SITE(", ","}},
+    {"tui/pull/late.def", "LATE", 2, false, {"tui/pull/"}, {"->", ""}},
     {"kernels/dtype.def", "KN_DTYPE", 0, false, {"kernels/view.c"}, {"KN_", ""}},
     {"kernels/dtype.def", "KN_BLOCKS", 0, false, {"kernels/quant.c"}, {"KN_", ""}},
     {"kernels/ops.def", "KN_OP", 0, false, {"tests/kernels/test_"}, {"KN_OP_", ""}},

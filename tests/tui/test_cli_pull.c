@@ -151,6 +151,27 @@ static void two_at_once_fetch_once(void **state)
     pull_is_linked("big.gguf", "../..");
 }
 
+/* Nothing but fetching loads it. */
+static void without_libcurl_all_else_goes_on(void **state)
+{
+    (void)state;
+    static const char *const names[] = {"libcurl.so.4", "libcurl-gnutls.so.4"};
+    for (int i = 0; i < 2; i++) {
+        FILE *f = fopen(pull_in_cache(names[i]), "w"); /* found first, and no library */
+        assert_true(f && fclose(f) == 0);
+    }
+    setenv("LD_LIBRARY_PATH", pull_in_cache("."), 1);
+    struct result good = RUN("info", "teach"), bad = RUN("pull", HUB_NAME);
+    unsetenv("LD_LIBRARY_PATH");
+    assert_int_equal(good.status, 0);
+    assert_int_equal(bad.status, 1);
+    assert_string_equal(bad.out, "");
+    assert_string_equal(bad.err, "borescope: libcurl.so.4 is not here, which fetching needs · "
+                                 "install libcurl4\n");
+    assert_string_equal(hub.log, "");
+    result_free(&good), result_free(&bad);
+}
+
 int main(void)
 {
 #define TEST(f) cmocka_unit_test_setup(f, pull_fresh)
@@ -159,6 +180,7 @@ int main(void)
         TEST(interrupted_it_goes_on_later),
         TEST(a_full_disk_is_one_line),
         TEST(two_at_once_fetch_once),
+        TEST(without_libcurl_all_else_goes_on),
     };
     return cmocka_run_group_tests(tests, pull_set_up, pull_tear_down);
 }

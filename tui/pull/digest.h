@@ -15,7 +15,7 @@ enum { DIGEST_HEX = 65 };
 struct digest;
 /* Which one a name is of: 40 or 64 lower-case hexadecimal digits. */
 enum digest_kind digest_kind(const char *name);
-/* `size`: of all that will be added, part of git's hash.  NULL: memory. */
+/* `size`: of all that will be added, part of git's hash.  NULL: memory, or no libcrypto. */
 struct digest *digest_new(enum digest_kind kind, uint64_t size);
 void digest_add(struct digest *d, const void *data, size_t n);
 /* Its name in `hex`; the digest is freed. */

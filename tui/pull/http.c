@@ -2,15 +2,17 @@
 #include "pull/http.h"
 
 #include <ctype.h>
-#include <curl/curl.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <strings.h>
 
+#include "pull/late.h"
+
 enum { ERROR_BODY_MAX = 1 << 16 };
 
 struct http {
+    const struct late *c;
     CURL *curl;
     const volatile sig_atomic_t *cancel;
     int timeout_s;
@@ -51,14 +53,18 @@ static int on_progress(void *user, curl_off_t total, curl_off_t done, curl_off_t
 
 struct http *http_open(const volatile sig_atomic_t *cancel, int timeout_s, struct err *e)
 {
+    const struct late *c = late_open(e);
+    if (!c)
+        return NULL;
     struct http *h = calloc(1, sizeof *h);
-    if (h && curl_global_init(CURL_GLOBAL_DEFAULT) == CURLE_OK)
-        h->curl = curl_easy_init();
+    if (h && c->curl_global_init(CURL_GLOBAL_DEFAULT) == CURLE_OK)
+        h->curl = c->curl_easy_init();
     if (!h || !h->curl) {
         free(h);
         err_memory(e, "libcurl");
         return NULL;
     }
+    h->c = c;
     h->cancel = cancel;
     h->timeout_s = timeout_s;
     return h;
@@ -68,7 +74,7 @@ void http_close(struct http *h)
 {
     if (!h)
         return;
-    curl_easy_cleanup(h->curl);
+    h->c->curl_easy_cleanup(h->curl);
     free(h);
 }
 
@@ -86,41 +92,43 @@ static const char *certificates(void)
 
 static struct curl_slist *set_up(struct http *h, char why[CURL_ERROR_SIZE])
 {
+    const struct late *c = h->c;
+    CURLcode (*set)(CURL *, CURLoption, ...) = c->curl_easy_setopt;
     const struct http_request *q = h->request;
     char line[1024];
-    struct curl_slist *lines = curl_slist_append(NULL, "Accept-Encoding: identity");
-    curl_easy_reset(h->curl);
-    curl_easy_setopt(h->curl, CURLOPT_ERRORBUFFER, why);
-    curl_easy_setopt(h->curl, CURLOPT_URL, q->url);
-    curl_easy_setopt(h->curl, CURLOPT_NOSIGNAL, 1L);
-    curl_easy_setopt(h->curl, CURLOPT_NOBODY, q->head ? 1L : 0L);
-    curl_easy_setopt(h->curl, CURLOPT_USERAGENT, "borescope/" BORE_VERSION);
-    curl_easy_setopt(h->curl, CURLOPT_SUPPRESS_CONNECT_HEADERS, 1L);
-    curl_easy_setopt(h->curl, CURLOPT_HEADERFUNCTION, on_header);
-    curl_easy_setopt(h->curl, CURLOPT_HEADERDATA, h);
-    curl_easy_setopt(h->curl, CURLOPT_WRITEFUNCTION, on_body);
-    curl_easy_setopt(h->curl, CURLOPT_WRITEDATA, h);
-    curl_easy_setopt(h->curl, CURLOPT_NOPROGRESS, 0L);
-    curl_easy_setopt(h->curl, CURLOPT_XFERINFOFUNCTION, on_progress);
-    curl_easy_setopt(h->curl, CURLOPT_XFERINFODATA, h);
-    curl_easy_setopt(h->curl, CURLOPT_CONNECTTIMEOUT, (long)h->timeout_s);
-    curl_easy_setopt(h->curl, CURLOPT_LOW_SPEED_LIMIT, 1L);
-    curl_easy_setopt(h->curl, CURLOPT_LOW_SPEED_TIME, (long)h->timeout_s);
-    curl_easy_setopt(h->curl, CURLOPT_TCP_KEEPALIVE, 1L);
-    curl_easy_setopt(h->curl, CURLOPT_BUFFERSIZE, 1L << 18);
+    struct curl_slist *lines = c->curl_slist_append(NULL, "Accept-Encoding: identity");
+    c->curl_easy_reset(h->curl);
+    set(h->curl, CURLOPT_ERRORBUFFER, why);
+    set(h->curl, CURLOPT_URL, q->url);
+    set(h->curl, CURLOPT_NOSIGNAL, 1L);
+    set(h->curl, CURLOPT_NOBODY, q->head ? 1L : 0L);
+    set(h->curl, CURLOPT_USERAGENT, "borescope/" BORE_VERSION);
+    set(h->curl, CURLOPT_SUPPRESS_CONNECT_HEADERS, 1L);
+    set(h->curl, CURLOPT_HEADERFUNCTION, on_header);
+    set(h->curl, CURLOPT_HEADERDATA, h);
+    set(h->curl, CURLOPT_WRITEFUNCTION, on_body);
+    set(h->curl, CURLOPT_WRITEDATA, h);
+    set(h->curl, CURLOPT_NOPROGRESS, 0L);
+    set(h->curl, CURLOPT_XFERINFOFUNCTION, on_progress);
+    set(h->curl, CURLOPT_XFERINFODATA, h);
+    set(h->curl, CURLOPT_CONNECTTIMEOUT, (long)h->timeout_s);
+    set(h->curl, CURLOPT_LOW_SPEED_LIMIT, 1L);
+    set(h->curl, CURLOPT_LOW_SPEED_TIME, (long)h->timeout_s);
+    set(h->curl, CURLOPT_TCP_KEEPALIVE, 1L);
+    set(h->curl, CURLOPT_BUFFERSIZE, 1L << 18);
     if (certificates())
-        curl_easy_setopt(h->curl, CURLOPT_CAINFO, certificates());
+        set(h->curl, CURLOPT_CAINFO, certificates());
     if (q->from > 0) {
         snprintf(line, sizeof line, "%lld-", (long long)q->from);
-        curl_easy_setopt(h->curl, CURLOPT_RANGE, line);
+        set(h->curl, CURLOPT_RANGE, line);
     }
     if (q->token) { /* and not to a proxy that only passes a connection on */
-        curl_easy_setopt(h->curl, CURLOPT_HEADEROPT, (long)CURLHEADER_SEPARATE);
+        set(h->curl, CURLOPT_HEADEROPT, (long)CURLHEADER_SEPARATE);
         snprintf(line, sizeof line, "Authorization: Bearer %s", q->token);
-        struct curl_slist *more = curl_slist_append(lines, line);
+        struct curl_slist *more = c->curl_slist_append(lines, line);
         lines = more ? more : lines;
     }
-    curl_easy_setopt(h->curl, CURLOPT_HTTPHEADER, lines);
+    set(h->curl, CURLOPT_HTTPHEADER, lines);
     return lines;
 }
 
@@ -157,9 +165,9 @@ enum http_result http_send(struct http *h, const struct http_request *q, struct 
     h->dropped = 0;
     h->stopped = false;
     struct curl_slist *lines = set_up(h, text);
-    CURLcode code = curl_easy_perform(h->curl);
-    curl_slist_free_all(lines);
-    snprintf(why, 160, "%s", text[0] ? text : curl_easy_strerror(code));
+    CURLcode code = h->c->curl_easy_perform(h->curl);
+    h->c->curl_slist_free_all(lines);
+    snprintf(why, 160, "%s", text[0] ? text : h->c->curl_easy_strerror(code));
     return result_of(h, code);
 }
 
@@ -167,25 +175,34 @@ enum http_result http_send(struct http *h, const struct http_request *q, struct 
 
 static bool url_part(CURLU *u, CURLUPart part, char *buf, size_t size)
 {
+    const struct late *c = late_open(NULL);
     char *text = NULL;
-    bool fits = curl_url_get(u, part, &text, CURLU_DEFAULT_PORT) == CURLUE_OK &&
+    bool fits = c->curl_url_get(u, part, &text, CURLU_DEFAULT_PORT) == CURLUE_OK &&
                 strlen(text) < size;
     if (fits)
         memcpy(buf, text, strlen(text) + 1);
-    curl_free(text);
+    c->curl_free(text);
     return fits;
 }
 
-/* An address parsed, `more` (may be NULL) as seen from it; NULL: not one of http or https. */
+static void url_free(CURLU *u)
+{
+    if (u)
+        late_open(NULL)->curl_url_cleanup(u);
+}
+
+/* An address parsed, `more` (may be NULL) as seen from it; NULL: not one of http or https, or there
+ * is no libcurl. */
 static CURLU *url_parse(const char *url, const char *more)
 {
     char scheme[16] = "";
-    CURLU *u = curl_url();
-    if (!u || curl_url_set(u, CURLUPART_URL, url, CURLU_DISALLOW_USER) ||
-        (more && curl_url_set(u, CURLUPART_URL, more, CURLU_DISALLOW_USER)) ||
+    const struct late *c = late_open(NULL);
+    CURLU *u = c ? c->curl_url() : NULL;
+    if (!u || c->curl_url_set(u, CURLUPART_URL, url, CURLU_DISALLOW_USER) ||
+        (more && c->curl_url_set(u, CURLUPART_URL, more, CURLU_DISALLOW_USER)) ||
         !url_part(u, CURLUPART_SCHEME, scheme, sizeof scheme) ||
         (strcasecmp(scheme, "http") != 0 && strcasecmp(scheme, "https") != 0)) {
-        curl_url_cleanup(u);
+        url_free(u);
         return NULL;
     }
     return u;
@@ -202,7 +219,7 @@ bool http_resolve(const char *url, const char *location, char *out)
     CURLU *u = url_parse(url, location);
     bool good = u && url_part(u, CURLUPART_URL, text, sizeof text) &&
                 (is_secure(text) || !is_secure(url));
-    curl_url_cleanup(u);
+    url_free(u);
     if (good)
         memcpy(out, text, sizeof text);
     return good;
@@ -217,8 +234,8 @@ bool http_same_origin(const char *a, const char *b)
     for (size_t i = 0; same && i < sizeof parts / sizeof *parts; i++)
         same = url_part(u, parts[i], x, sizeof x) && url_part(v, parts[i], y, sizeof y) &&
                strcasecmp(x, y) == 0;
-    curl_url_cleanup(u);
-    curl_url_cleanup(v);
+    url_free(u);
+    url_free(v);
     return same;
 }
 
@@ -227,7 +244,7 @@ void http_host(const char *url, char *buf, size_t size)
     CURLU *u = url_parse(url, NULL);
     if (!u || !url_part(u, CURLUPART_HOST, buf, size))
         snprintf(buf, size, "the hub");
-    curl_url_cleanup(u);
+    url_free(u);
 }
 
 bool http_quote(char url[HTTP_URL], const char *text, bool path)

@@ -142,13 +142,11 @@ static int prepare(struct pull *p, struct err *e)
     hub_repo(p->root, p->o->name, p->repo);
     const char *folder = strrchr(p->repo, '/');
     int rc = folder ? pull_path(p->locks, e, "%s/.locks%s", p->root, folder) : ERR_BAD_INPUT;
-    if (!rc)
-        rc = take_endpoint(p, e);
-    if (!rc)
-        rc = take_token(p, e);
     if (!rc && !(p->http = http_open(p->o->cancel, timeout_s(), e)))
         rc = err_code(e);
-    return rc;
+    if (!rc)
+        rc = take_endpoint(p, e);
+    return rc ? rc : take_token(p, e);
 }
 
 /* ---- what is to be fetched ---- */
