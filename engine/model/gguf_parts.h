@@ -10,6 +10,9 @@
 #include "model/gguf.h"
 
 struct js_doc;
+struct strmap;
+struct tokenizer;
+struct tokenizer_stream;
 
 /* What general.architecture says. */
 struct gguf_arch {
@@ -33,10 +36,14 @@ const struct gguf_arch *gguf_arch_of(const struct gguf *g, struct err *e);
  * has holds a weight; none has a prefix.  Ends with a NULL name. */
 extern const struct arch_tensor gguf_tensors[];
 
-/* config.json and tokenizer.json as Hugging Face has them for this model; NULL and *e on failure.
- */
+/* config.json as Hugging Face has it for this model, and what its tokenizer.json would make; NULL
+ * and *e on failure. */
 struct js_doc *gguf_config(const struct checkpoint *st, struct err *e);
-struct js_doc *gguf_tokenizer(const struct gguf *g, struct err *e);
+struct tokenizer *gguf_tokenizer(const struct gguf *g, struct err *e);
 bool gguf_has_tokenizer(const struct gguf *g);
+/* Into s, which has the tokens, the merges that make them, as transformers' conversion finds them
+ * (generate_merges): those of higher scores first, NULL: of lower ids.  by_text: token -> id. */
+int gguf_scored_merges(struct tokenizer_stream *s, const struct strmap *by_text,
+                       const struct gguf_value *scores, const char *file, struct err *e);
 
 #endif

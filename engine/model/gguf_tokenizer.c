@@ -1,5 +1,5 @@
-/* gguf_tokenizer.c - the tokenizer inside a GGUF file as the tokenizer.json that Hugging Face has
- * for such a model (gguf_parts.h).
+/* gguf_tokenizer.c - the tokenizer inside a GGUF file, by the tokenizer.json that Hugging Face has
+ * for such a model (gguf_parts.h); vocabulary and merges, its long members, as a stream.
  *
  * Three kinds.  "gpt2": byte-level BPE, cut by the pattern that tokenizer.ggml.pre names.  "llama":
  * SentencePiece, as merges in the order of the tokens' scores.  "bert": WordPiece, whose tokens
@@ -21,6 +21,8 @@
 #include "base/limit.h"
 #include "base/strmap.h"
 #include "model/gguf_parts.h"
+#include "token/tokenizer.h"
+#include "token/tokenizer_stream.h"
 
 /* As tokenizer.ggml.token_type numbers them. */
 enum token_type { TYPE_NONE, TYPE_NORMAL, TYPE_UNKNOWN, TYPE_CONTROL, TYPE_USER };
@@ -44,6 +46,7 @@ struct making {
     int64_t bos, eos, unk; /* -1: none */
     bool add_bos, add_eos;
     json_t *out;
+    struct tokenizer_stream stream;
 };
 
 static int no_memory(const struct making *m, struct err *e)
@@ -108,19 +111,19 @@ static int read_pieces(struct making *m, struct err *e)
     return rc;
 }
 
-/* {token: id}; of a token that is there twice the first id. */
-static json_t *vocab(const struct making *m)
+/* Of a token that is there twice the first id. */
+static int stream_tokens(struct making *m, struct err *e)
 {
-    json_t *all = json_object();
+    struct tokenizer_stream *s = &m->stream;
+    if (!(s->token = malloc((m->n + 1) * sizeof *s->token)))
+        return no_memory(m, e);
     for (size_t i = 0; i < m->n; i++) {
         const struct piece *p = &m->piece[i];
-        if (strmap_get(&m->by_text, p->text, p->len) == i &&
-            json_object_setn_new_nocheck(all, p->text, p->len, json_integer((json_int_t)i))) {
-            json_decref(all);
-            return NULL;
-        }
+        if (strmap_get(&m->by_text, p->text, p->len) == i)
+            s->token[s->n_tokens++] = (struct stream_token){p->text, (uint32_t)p->len, (int32_t)i};
     }
-    return all;
+    s->dense = s->n_tokens == m->n;
+    return 0;
 }
 
 /* Tokens that are matched in the text before all else. */
@@ -262,31 +265,33 @@ static json_t *cutting(const struct pre *pre)
 }
 
 /* As the file lists them. */
-static int put_merges(const struct making *m, json_t *model, struct err *e)
+static int put_merges(struct making *m, struct err *e)
 {
     const struct gguf_value *list;
     const char *const key = "tokenizer.ggml.merges";
+    struct tokenizer_stream *s = &m->stream;
     int rc = gguf_list(m->g, key, GGUF_STRING, &list, e);
     if (rc < 0)
         return rc;
     if (!rc || list->n > LIMIT_JSON_VALUES)
         return err_set(e, ERR_BAD_INPUT, "%s · key \"%s\" · expected a list of at most %d merges",
                        gguf_file(m->g), key, LIMIT_JSON_VALUES);
-    json_t *merges = json_array();
+    if (!(s->merge = malloc(((size_t)list->n + 1) * sizeof *s->merge)))
+        return no_memory(m, e);
     const unsigned char *at = list->at;
-    rc = 0;
-    for (uint64_t i = 0; i < list->n && !rc; i++) {
+    for (; s->n_merges < list->n; s->n_merges++) {
         size_t len;
-        const char *text = gguf_next_string(&at, &len);
-        if (!is_utf8(text, len))
-            rc = err_set(e, ERR_BAD_INPUT, "%s · key \"%s\" · merge %" PRIu64 " is not UTF-8",
-                         gguf_file(m->g), key, i);
-        else
-            rc = append(m, merges, json_stringn_nocheck(text, len), e);
+        const char *text = gguf_next_string(&at, &len), *space = memchr(text, ' ', len);
+        size_t left = space ? (size_t)(space - text) : 0, right = len - left - 1;
+        if (!space || memchr(space + 1, ' ', right) || !is_utf8(text, len))
+            return err_set(e, ERR_BAD_INPUT,
+                           "%s · key \"%s\" · merge %zu is not two tokens in UTF-8 with a space "
+                           "between them",
+                           gguf_file(m->g), key, s->n_merges);
+        s->merge[s->n_merges] = (struct stream_merge){.side = {text, space + 1},
+                                                      .len = {(uint32_t)left, (uint32_t)right}};
     }
-    if (rc)
-        json_decref(merges);
-    return rc ? rc : put(m, model, "merges", merges, e);
+    return 0;
 }
 
 static int make_byte_level(struct making *m, json_t *model, struct err *e)
@@ -296,7 +301,7 @@ static int make_byte_level(struct making *m, json_t *model, struct err *e)
     if (rc)
         return rc;
     m->add_bos = m->add_bos || pre->whole_first;
-    if ((rc = put_merges(m, model, e)) ||
+    if ((rc = put_merges(m, e)) ||
         (rc = put(m, model, "ignore_merges", json_boolean(pre->whole_first), e)) ||
         (rc = put(m, m->out, "pre_tokenizer", cutting(pre), e)) ||
         (pre->nfc && (rc = put(m, m->out, "normalizer", json_pack("{s:s}", "type", "NFC"), e))))
@@ -306,111 +311,18 @@ static int make_byte_level(struct making *m, json_t *model, struct err *e)
 
 /* ---- SentencePiece ---- */
 
-/* A way to put a token together from two others. */
-struct pair {
-    double score;
-    uint32_t id;
-    uint16_t left_len;    /* bytes of the first */
-    uint16_t left, right; /* characters of both */
-};
-
-/* The order in which transformers' conversion has them (generate_merges). */
-static int order_of_pairs(const void *pa, const void *pb)
-{
-    const struct pair *a = pa, *b = pb;
-    if (a->score != b->score)
-        return a->score > b->score ? -1 : 1;
-    if (a->left != b->left)
-        return a->left > b->left ? -1 : 1;
-    if (a->right != b->right)
-        return a->right > b->right ? -1 : 1;
-    return (a->id > b->id) - (a->id < b->id);
-}
-
-struct pairs {
-    struct pair *at;
-    size_t n, room;
-};
-
-static bool is_start(char c)
-{
-    return ((unsigned char)c & 0xc0) != 0x80;
-}
-
-/* All pairs of tokens that make token `id`. */
-static int add_pairs(const struct making *m, struct pairs *l, uint32_t id, double score,
-                     struct err *e)
-{
-    const struct piece *p = &m->piece[id];
-    uint16_t chars = 0, before = 0;
-    for (size_t i = 0; i < p->len; i++)
-        chars += is_start(p->text[i]);
-    for (size_t i = 1; i < p->len; i++) {
-        if (!is_start(p->text[i]))
-            continue;
-        before++;
-        if (strmap_get(&m->by_text, p->text, i) == STRMAP_NONE ||
-            strmap_get(&m->by_text, p->text + i, p->len - i) == STRMAP_NONE)
-            continue;
-        if (l->n == l->room) {
-            size_t room = l->room ? 2 * l->room : 4096;
-            struct pair *grown = realloc(l->at, room * sizeof *grown);
-            if (!grown)
-                return no_memory(m, e);
-            l->at = grown;
-            l->room = room;
-        }
-        l->at[l->n++] = (struct pair){score, id, (uint16_t)i, before, (uint16_t)(chars - before)};
-    }
-    return 0;
-}
-
-/* "left right", or [left, right] where a space would not tell them apart. */
-static json_t *merge_text(const struct piece *p, const struct pair *pair)
-{
-    char text[LIMIT_PIECE_BYTES + 1];
-    size_t n = pair->left_len;
-    if (memchr(p->text, ' ', p->len))
-        return json_pack("[o,o]", json_stringn_nocheck(p->text, n),
-                         json_stringn_nocheck(p->text + n, p->len - n));
-    memcpy(text, p->text, n);
-    text[n] = ' ';
-    memcpy(text + n + 1, p->text + n, p->len - n);
-    return json_stringn_nocheck(text, p->len + 1);
-}
-
 /* Merges in the order of the scores of what they make. */
-static int put_scored_merges(const struct making *m, json_t *model, struct err *e)
+static int put_scored_merges(struct making *m, struct err *e)
 {
     const struct gguf_value *scores = NULL;
     const char *const key = "tokenizer.ggml.scores";
-    struct pairs l = {0};
     int rc = m->arch->by_place ? 1 : gguf_list(m->g, key, GGUF_F32, &scores, e);
     if (rc < 0)
         return rc;
     if (!m->arch->by_place && (!rc || scores->n != m->n))
         return err_set(e, ERR_BAD_INPUT, "%s · key \"%s\" · expected %zu scores, found %" PRIu64,
                        gguf_file(m->g), key, m->n, rc ? scores->n : 0);
-    rc = 0;
-    for (size_t i = 0; i < m->n && !rc; i++) {
-        if (m->piece[i].len > LIMIT_PIECE_BYTES)
-            rc = err_set(e, ERR_BAD_INPUT,
-                         "%s · key \"tokenizer.ggml.tokens\" · token %zu is %zu bytes long, at "
-                         "most %d are read",
-                         gguf_file(m->g), i, m->piece[i].len, LIMIT_PIECE_BYTES);
-        else if (strmap_get(&m->by_text, m->piece[i].text, m->piece[i].len) == i)
-            rc = add_pairs(m, &l, (uint32_t)i,
-                           scores ? (double)gguf_list_f32(scores, i) : -(double)i, e);
-    }
-    json_t *merges = rc ? NULL : json_array();
-    if (!rc && l.n)
-        qsort(l.at, l.n, sizeof *l.at, order_of_pairs);
-    for (size_t i = 0; i < l.n && !rc; i++)
-        rc = append(m, merges, merge_text(&m->piece[l.at[i].id], &l.at[i]), e);
-    free(l.at);
-    if (rc)
-        json_decref(merges);
-    return rc ? rc : put(m, model, "merges", merges, e);
+    return gguf_scored_merges(&m->stream, &m->by_text, scores, gguf_file(m->g), e);
 }
 
 static int make_sentencepiece(struct making *m, json_t *model, struct err *e)
@@ -437,8 +349,7 @@ static int make_sentencepiece(struct making *m, json_t *model, struct err *e)
         (rc = put(m, model, "byte_fallback", json_true(), e)) ||
         (rc = put(m, model, "fuse_unk", json_true(), e)))
         return rc;
-    return gguf_find(m->g, "tokenizer.ggml.merges") ? put_merges(m, model, e)
-                                                    : put_scored_merges(m, model, e);
+    return gguf_find(m->g, "tokenizer.ggml.merges") ? put_merges(m, e) : put_scored_merges(m, e);
 }
 
 /* Gemma's tokens of spaces stand in the file as they are in texts, not as in the vocabulary. */
@@ -562,7 +473,9 @@ static int make(struct making *m, struct err *e)
     if (rc || (rc = read_ids(m, e)))
         return rc;
     json_t *model = json_pack("{s:s}", "type", m->kind->model);
-    if ((rc = put(m, m->out, "model", model, e)) || (rc = put(m, model, "vocab", vocab(m), e)) ||
+    if ((rc = put(m, m->out, "model", model, e)) ||
+        (rc = put(m, model, "vocab", json_object(), e)) ||
+        (rc = put(m, model, "merges", json_array(), e)) || (rc = stream_tokens(m, e)) ||
         (m->unk >= 0 && (rc = put(m, model, "unk_token", piece_string(m, m->unk), e))) ||
         (rc = put(m, m->out, "added_tokens", added(m), e)) || (rc = m->kind->make(m, model, e)))
         return rc;
@@ -572,7 +485,7 @@ static int make(struct making *m, struct err *e)
     return put_around(m, e);
 }
 
-struct js_doc *gguf_tokenizer(const struct gguf *g, struct err *e)
+struct tokenizer *gguf_tokenizer(const struct gguf *g, struct err *e)
 {
     const struct kind *kind = find_kind(g, e);
     struct making m = {.g = g, .kind = kind, .arch = kind ? gguf_arch_of(g, e) : NULL};
@@ -581,13 +494,15 @@ struct js_doc *gguf_tokenizer(const struct gguf *g, struct err *e)
     m.add_bos = kind->add_bos;
     m.out = json_object();
     int rc = m.out ? make(&m, e) : no_memory(&m, e);
+    struct js_doc *doc = rc ? NULL : js_take(gguf_file(g), m.out, e);
+    struct tokenizer *t = doc ? tokenizer_from(doc, &m.stream, e) : NULL;
+    if (rc)
+        json_decref(m.out);
     for (size_t i = 0; i < m.n; i++)
         if (m.piece[i].respelled)
             free((char *)(uintptr_t)m.piece[i].text);
     free(m.piece);
     strmap_free(&m.by_text);
-    if (!rc)
-        return js_take(gguf_file(g), m.out, e);
-    json_decref(m.out);
-    return NULL;
+    tokenizer_stream_free(&m.stream);
+    return t;
 }

@@ -269,10 +269,8 @@ static struct tokenizer *tokenizer_for(const struct model *m, const struct hub_m
         return classes_for(m, h, e);
     if (h->tokenizer[0])
         return tokenizer_open(h->tokenizer, e);
-    if (g && gguf_has_tokenizer(g)) {
-        struct js_doc *doc = gguf_tokenizer(g, e);
-        return doc ? tokenizer_from(doc, e) : NULL;
-    }
+    if (g && gguf_has_tokenizer(g))
+        return gguf_tokenizer(g, e);
     return m->cfg.d_vocab == 256 ? tokenizer_bytes(e) : tokenizer_none(m->cfg.d_vocab, e);
 }
 

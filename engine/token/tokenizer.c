@@ -19,9 +19,8 @@
 /* ---- opening
  * ----------------------------------------------------------------------------------------- */
 
-/* A tokenizer of a document whose long members are in `stream`, or NULL: in itself. */
-static struct tokenizer *build(struct js_doc *doc, const struct tokenizer_stream *stream,
-                               struct err *e)
+struct tokenizer *tokenizer_from(struct js_doc *doc, const struct tokenizer_stream *stream,
+                                 struct err *e)
 {
     struct tokenizer *t = calloc(1, sizeof *t);
     if (!t)
@@ -35,11 +34,6 @@ static struct tokenizer *build(struct js_doc *doc, const struct tokenizer_stream
     return t;
 }
 
-struct tokenizer *tokenizer_from(struct js_doc *doc, struct err *e)
-{
-    return build(doc, NULL, e);
-}
-
 struct tokenizer *tokenizer_parse(const char *name, const char *bytes, size_t len, struct err *e)
 {
     struct tokenizer_stream s;
@@ -49,12 +43,12 @@ struct tokenizer *tokenizer_parse(const char *name, const char *bytes, size_t le
                              ? js_parse(name, s.rest, s.rest_len, &why)
                              : NULL;
     if (doc)
-        t = build(doc, &s, &why);
+        t = tokenizer_from(doc, &s, &why);
     tokenizer_stream_free(&s);
     if (t)
         return t;
     doc = js_parse(name, bytes, len, e);
-    return doc ? tokenizer_from(doc, e) : NULL;
+    return doc ? tokenizer_from(doc, NULL, e) : NULL;
 }
 
 struct tokenizer *tokenizer_open(const char *path, struct err *e)

@@ -24,12 +24,15 @@
 
 struct js_doc;
 struct tokenizer;
+struct tokenizer_stream;
 
 /* tokenizer.json from a file or from memory; NULL and *e on failure. */
 struct tokenizer *tokenizer_open(const char *path, struct err *e);
 struct tokenizer *tokenizer_parse(const char *name, const char *bytes, size_t len, struct err *e);
-/* The same from a document, which is closed. */
-struct tokenizer *tokenizer_from(struct js_doc *doc, struct err *e);
+/* The same from a document, which is closed; its vocabulary and merges may stand in *stream instead
+ * (tokenizer_stream.h), else that is NULL. */
+struct tokenizer *tokenizer_from(struct js_doc *doc, const struct tokenizer_stream *stream,
+                                 struct err *e);
 /* No tokenizer.json, 256 tokens: id = byte. */
 struct tokenizer *tokenizer_bytes(struct err *e);
 /* No tokenizer at all: texts are "<123>", encoding any text is an error that says so. */

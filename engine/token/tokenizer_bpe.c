@@ -140,6 +140,9 @@ static bool stream_merge(struct tokenizer *t, size_t i, const uint64_t hash[2], 
 {
     const struct stream_merge *m = &t->stream->merge[i];
     size_t len[2] = {m->len[0], m->len[1]};
+    if (m->known)
+        return merge_make(out, (uint32_t)m->id[0], (uint32_t)m->id[1], (uint32_t)m->id[2],
+                          (uint32_t)i);
     if (len[1] < t->bpe.prefix_len)
         return false;
     if (!(t->stream->dense && is_joined(t, *next, m->side, len)) &&
@@ -150,9 +153,18 @@ static bool stream_merge(struct tokenizer *t, size_t i, const uint64_t hash[2], 
                       (uint32_t)i);
 }
 
+static int no_merge(struct js_node model, const struct stream_merge *m, size_t i, struct err *e)
+{
+    int n[2] = {m->len[0] < 40 ? (int)m->len[0] : 40, m->len[1] < 40 ? (int)m->len[1] : 40};
+    return err_set(e, ERR_BAD_INPUT,
+                   "%s · merge %zu, \"%.*s\" and \"%.*s\" · expected two tokens of the vocabulary "
+                   "that join to a third",
+                   js_name(model.doc), i, n[0], m->side[0], n[1], m->side[1]);
+}
+
 /* In three steps, each some merges behind the one before, so that memory has the time it takes:
  * where the sides stand, what the merge is, its slot. */
-static int stream_merges(struct tokenizer *t, struct err *e)
+static int stream_merges(struct tokenizer *t, struct js_node model, struct err *e)
 {
     enum { AHEAD = 8 };
     const struct tokenizer_stream *s = t->stream;
@@ -166,10 +178,10 @@ static int stream_merges(struct tokenizer *t, struct err *e)
             merge_put(&t->bpe, m);
         if (i >= AHEAD && i < s->n_merges + AHEAD) {
             if (!stream_merge(t, i - AHEAD, h, &next, m))
-                return err_set(e, ERR_BAD_INPUT, "a merge is of no three tokens");
+                return no_merge(model, &s->merge[i - AHEAD], i - AHEAD, e);
             __builtin_prefetch(&t->bpe.merge[merge_place(&t->bpe, m->pair)], 1);
         }
-        for (int k = 0; k < 2 && i < s->n_merges; k++)
+        for (int k = 0; k < 2 && i < s->n_merges && !s->merge[i].known; k++)
             h[k] = strmap_hash(&t->by_spelling, s->merge[i].side[k], s->merge[i].len[k]);
     }
     return 0;
@@ -235,7 +247,7 @@ int bpe_parse(struct tokenizer *t, struct js_node model, struct err *e)
     if (merges_init(b, count))
         return err_memory(e, "%s · %zu merges", js_name(model.doc), count);
     if (t->stream)
-        rc = stream_merges(t, e);
+        rc = stream_merges(t, model, e);
     for (size_t i = 0; i < js_count(merges) && !rc; i++)
         rc = parse_merge(js_at(merges, i), t, (uint32_t)i, e);
     index_chars(t);

@@ -163,6 +163,7 @@ static bool read_vocab(struct tokenizer_stream *s, struct reader *r)
 /* One merge: "a b" or ["a", "b"]. */
 static bool read_merge(struct reader *r, struct stream_merge *m)
 {
+    m->known = false;
     if (take(r, '['))
         return string(r, &m->side[0], &m->len[0]) && take(r, ',') &&
                string(r, &m->side[1], &m->len[1]) && take(r, ']');

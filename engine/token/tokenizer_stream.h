@@ -5,7 +5,7 @@
  * (base/json.h) would take with the same result is taken: at anything else, be it wrong or merely
  * unusual, this one gives up, and the thorough one reads the file and says what is wrong.  So
  * errors and results are the same either way, which tests/fuzz/fuzz_tokenizer_open.c holds it to.
- */
+ * Files of other formats fill one themselves (tokenizer_from). */
 #ifndef TOKENIZER_STREAM_H
 #define TOKENIZER_STREAM_H
 
@@ -22,6 +22,8 @@ struct stream_token {
 struct stream_merge {
     const char *side[2];
     uint32_t len[2];
+    bool known;
+    int32_t id[3]; /* where known: of both sides and of what they join to */
 };
 
 struct tokenizer_stream {

@@ -295,8 +295,7 @@ static struct tokenizer *vocab_of(const char *path)
 {
     struct err e = {0};
     struct checkpoint *st = fixture_tensors(path);
-    struct js_doc *doc = gguf_tokenizer(checkpoint_gguf(st), &e);
-    struct tokenizer *t = doc ? tokenizer_from(doc, &e) : NULL;
+    struct tokenizer *t = gguf_tokenizer(checkpoint_gguf(st), &e);
     if (!t)
         fail_msg("%s", e.text);
     checkpoint_close(st);
@@ -365,8 +364,7 @@ static void refuse(const char *from, const char *what, const char *by, const cha
     struct checkpoint *st = checkpoint_parse("m.gguf", bytes, len, &e);
     if (!st)
         fail_msg("%s", e.text);
-    struct js_doc *doc = gguf_tokenizer(checkpoint_gguf(st), &e);
-    assert_null(doc);
+    assert_null(gguf_tokenizer(checkpoint_gguf(st), &e));
     if (!strstr(e.text, message_part))
         fail_msg("message \"%s\" lacks \"%s\"", e.text, message_part);
     checkpoint_close(st);
@@ -383,6 +381,9 @@ static void what_is_not_known_is_refused_by_name(void **state)
     refuse(llama, "ggml.tokens", "ggml.t0kens", "\"tokenizer.ggml.tokens\" · expected at most");
     refuse(llama, "ggml.scores", "ggml.sc0res", "\"tokenizer.ggml.scores\" · expected 511 scores");
     refuse(gpt2, "ggml.merges", "ggml.merg3s", "\"tokenizer.ggml.merges\" · expected a list");
+    refuse(gpt2, "\xc4\xa0 t", "\xc4\xa0xt", "merge 0 is not two tokens in UTF-8 with a space");
+    refuse(gpt2, "\xc4\xa0 t", "\xc4\xa0 \x01",
+           "merge 0, \"\xc4\xa0\" and \"\x01\" · expected two");
     refuse(gpt2, "architecture", "archit3cture",
            "\"general.architecture\" · \"\" is not supported");
 }

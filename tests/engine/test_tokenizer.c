@@ -371,7 +371,7 @@ static int same_both_ways(const char *name, const char *bytes, size_t len)
     struct err e = {0}, why = {0};
     struct js_doc *doc = js_parse(name, bytes, len, &why);
     struct tokenizer *quick = tokenizer_parse(name, bytes, len, &e),
-                     *thorough = doc ? tokenizer_from(doc, &why) : NULL;
+                     *thorough = doc ? tokenizer_from(doc, NULL, &why) : NULL;
     assert_string_equal(e.text, why.text);
     assert_int_equal(quick != NULL, thorough != NULL);
     if (!quick)

@@ -37,8 +37,7 @@ static void use(const struct checkpoint *st)
     if (config_from(&cfg, gguf_config(st, &e), &e))
         check_error(&e);
     struct err why = {0};
-    struct js_doc *doc = gguf_tokenizer(checkpoint_gguf(st), &why);
-    struct tokenizer *t = doc ? tokenizer_from(doc, &why) : NULL;
+    struct tokenizer *t = gguf_tokenizer(checkpoint_gguf(st), &why);
     if (!t)
         check_error(&why);
     struct token_list l = {0};

@@ -49,7 +49,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
     struct err e = {0}, why = {0};
     struct js_doc *doc = js_parse("tokenizer.json", (const char *)data, size, &why);
-    struct tokenizer *other = doc ? tokenizer_from(doc, &why) : NULL;
+    struct tokenizer *other = doc ? tokenizer_from(doc, NULL, &why) : NULL;
     char *file = malloc(size + !size);
     memcpy(file, data, size);
     struct tokenizer *t = tokenizer_parse("tokenizer.json", file, size, &e);
