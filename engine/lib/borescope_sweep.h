@@ -18,7 +18,7 @@ extern "C" {
 /* ---- sweeps ---- */
 
 /* One prompt of a sweep, what its edits read, and its metric ("logit[-1, 5] - logit[-1, 9]",
- * "logprob[3, 17]", "rank[-1, 5]", "loss", "kl", and sums of such). */
+ * "logprob[3, 17]", "rank[-1, 5]", "loss", "kl" from the run without any edit, and sums of such). */
 struct bore_sweep_prompt {
     const int32_t *tokens;
     int n;

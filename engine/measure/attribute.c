@@ -334,7 +334,8 @@ static int map_take(void *user, struct site_ref s, int32_t row0, int32_t row1,
             row *= q->shape[d];
         if (!k->whole && k->o->method != ATTRIBUTE_GRAD) {
             rc = map_room(k, (size_t)kn_count(g), e);
-            rc = rc ? rc : attribute_put_values(&k->put, k->r, s, row0, row1, k->value, k->with, e);
+            rc = rc ? rc
+                    : attribute_put_values(k->put.fork, k->r, s, row0, row1, k->value, k->with, e);
         }
         if (rc)
             return rc;
@@ -378,7 +379,7 @@ static int map_integrate(struct map *k, struct pair *p, const struct pair_target
                 continue;
             k->whole = false;
             if ((rc = map_room(k, (size_t)size, e)) ||
-                (rc = attribute_put_values(&k->put, pair_shown(p), w.site, 0, k->n, k->value,
+                (rc = attribute_put_values(k->put.fork, pair_shown(p), w.site, 0, k->n, k->value,
                                            k->with, e)))
                 break;
             k->whole = true;

@@ -102,14 +102,14 @@ static int layer_heads(struct edges *k, int32_t layer, struct err *e)
           *to = k->added + (size_t)sender_of(k, layer) * n * d;
     if (!z)
         return err_memory(e, "attributions");
-    int rc = attribute_put_values(&k->put, k->r, (struct site_ref){SITE_Z, layer}, 0, k->n, z, put,
-                                  e);
+    int rc = attribute_put_values(k->put.fork, k->r, (struct site_ref){SITE_Z, layer}, 0, k->n, z,
+                                  put, e);
     if (!rc && norm == SITE_COUNT) { /* linear: once, of the difference */
         for (size_t i = 0; i < size; i++)
             put[i] -= z[i];
         rc = heads_added(k, layer, put, to, e);
     } else if (!rc) {
-        rc = attribute_put_values(&k->put, k->r, (struct site_ref){norm, layer}, 0, k->n, own,
+        rc = attribute_put_values(k->put.fork, k->r, (struct site_ref){norm, layer}, 0, k->n, own,
                                   scale, e);
         rc = rc ? rc : heads_added(k, layer, put, to, e);
         rc = rc ? rc : heads_added(k, layer, z, x, e);
@@ -127,7 +127,7 @@ static int site_added(struct edges *k, struct site_ref s, int32_t sender, struct
 {
     size_t n = (size_t)k->n * (size_t)k->cfg->d_model;
     float *x = malloc(n * sizeof *x), *to = k->added + (size_t)sender * n;
-    int rc = x ? attribute_put_values(&k->put, k->r, s, 0, k->n, x, to, e)
+    int rc = x ? attribute_put_values(k->put.fork, k->r, s, 0, k->n, x, to, e)
                : err_memory(e, "attributions");
     for (size_t i = 0; !rc && i < n; i++)
         to[i] -= x[i];
@@ -233,7 +233,7 @@ static int receivers_fill(struct edges *k, const struct pair_target *t, const st
         rc = grad_run(k->r, pair_run(k->pair, FACE_BASE), m, sites, n, edges_take, k, e);
     else if (!rc) {
         k->weight = 1.0 / steps;
-        rc = attribute_put_values(&k->put, k->r, w.site, 0, k->n, x, x + size, e);
+        rc = attribute_put_values(k->put.fork, k->r, w.site, 0, k->n, x, x + size, e);
         for (int32_t s = steps; !rc && s > 0; s--) /* from the put to the values, which are met */
             rc = attribute_path_grad(&w, 1 - (double)s / steps, sites, n, edges_take, k, e);
         struct err other;

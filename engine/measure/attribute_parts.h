@@ -25,8 +25,9 @@ int attribute_put_open(struct attribute_put *u, struct pair *p, const struct pai
 void attribute_put_close(struct attribute_put *u);
 /* Does it read values of a run of another prompt? */
 bool attribute_put_reads_run(const struct attribute_put *u);
-/* Rows [row0, row1) of a site of r, and what would be put there: without gaps, canonical. */
-int attribute_put_values(struct attribute_put *u, struct run *r, struct site_ref s, int32_t row0,
+/* Rows [row0, row1) of a site of r, and what the edits of `fork` (put.fork) would put there:
+ * without gaps, canonical. */
+int attribute_put_values(struct run *fork, struct run *r, struct site_ref s, int32_t row0,
                          int32_t row1, float *value, float *put, struct err *e);
 
 /* Gradients at some sites while the values of one site are moved towards others. */

@@ -82,6 +82,7 @@ int attribute_put_open(struct attribute_put *u, struct pair *p, const struct pai
     struct run_options none = {0};
     u->base = pair_run(p, FACE_BASE);
     int rc = edits_parse(u, hooks, n, o->with ? o->with : "zero", e);
+    u->resolved.unlisted = true;
     with.edits = u->edits, with.on = NULL, with.n_edits = u->n_edits;
     if (!rc)
         rc = pair_edits_resolve(&u->resolved, run_model(u->base), &with, false, &u->program, e);
@@ -123,7 +124,7 @@ bool attribute_put_reads_run(const struct attribute_put *u)
     return u->program->n_sources > 0;
 }
 
-int attribute_put_values(struct attribute_put *u, struct run *r, struct site_ref s, int32_t row0,
+int attribute_put_values(struct run *fork, struct run *r, struct site_ref s, int32_t row0,
                          int32_t row1, float *value, float *put, struct err *e)
 {
     int64_t shape[SITE_RANK_MAX];
@@ -135,14 +136,14 @@ int attribute_put_values(struct attribute_put *u, struct run *r, struct site_ref
     struct kn_view copy = kn_packed(put, KN_F32, rank, shape);
     size_t bytes = (size_t)kn_count(&copy) * sizeof *put;
     memcpy(put, value, bytes);
-    if (rc || !run_has_edits(u->fork, stage, s.id))
+    if (rc || !run_has_edits(fork, stage, s.id))
         return rc;
     if (be->unified) /* the host's memory can be an operand */
-        return run_edits_apply(u->fork, stage, s.id, &copy, row0, e);
+        return run_edits_apply(fork, stage, s.id, &copy, row0, e);
     copy.data = be->type->alloc(be, bytes);
     rc = copy.data ? run_write(be, &copy, value, e) : run_no_room(be, e, "attributions");
     if (!rc)
-        rc = run_edits_apply(u->fork, stage, s.id, &copy, row0, e);
+        rc = run_edits_apply(fork, stage, s.id, &copy, row0, e);
     if (!rc)
         rc = run_fetch(be, &copy, put, e);
     be->type->release(be, copy.data, bytes);

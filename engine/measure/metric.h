@@ -5,7 +5,8 @@
  *
  * A metric is a sum of terms.  Tokens are ids or quoted text (one token exactly); positions count
  * from 0, negative ones from the end.  loss: mean next-token cross-entropy over positions 0..n-2.
- * kl[pos] (default: the last position): KL(base || edited) in nats; 0 for a run without a base.
+ * kl[pos] (default: the last position): KL(base || edited) in nats, base: the run without any edit;
+ * 0 for a run without a base.
  * rank[pos, token]: how many tokens have a greater logit; it has no gradient.  Tested in
  * tests/engine/test_grad.c and tests/engine/test_sweep.c; fuzzed in tests/fuzz/fuzz_metric.c. */
 #ifndef METRIC_H

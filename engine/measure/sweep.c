@@ -265,18 +265,6 @@ static int batch_take(void *user, const struct wave_value *v, struct err *e)
     return b->fn ? b->fn(b->user, e) : 0;
 }
 
-/* Does nothing: attention from a position to later ones, which the mask hides. */
-static bool is_masked(const struct edit_program *p)
-{
-    for (int32_t i = 0; i < p->n_instrs; i++) {
-        const struct edit_instr *a = &p->instrs[i];
-        if (!site_is_attention(a->site.id) || a->full || a->axis[2].list || a->axis[1].list ||
-            a->axis[2].lo <= a->axis[1].lo + a->axis[1].n - 1)
-            return false;
-    }
-    return p->n_instrs && !p->n_weights;
-}
-
 static int32_t own_instrs(const struct sweep_side *d, const struct edit_program *p)
 {
     int32_t n = p->n_weights;
@@ -297,7 +285,7 @@ static int variant_make(struct batch *b, int32_t cell, struct wave_variant *v, i
         rc = err_memory(e, "runs");
     if (!rc)
         rc = sweep_side_sources(b->s, d, p, b->s->paths ? d->path[at] : NULL, reads, e);
-    *known = !rc && (is_masked(p) || !own_instrs(d, p));
+    *known = !rc && (sweep_masked(p) || !own_instrs(d, p));
     if (rc || *known) {
         if (!rc) {
             d->value[cell] = d->by.at_base;

@@ -91,6 +91,12 @@ typedef int sweep_fn(void *user, struct err *e);
 /* Compute up to `cells` more, the base first.  ERR_CANCELLED: what is there is true, and the next
  * call goes on. */
 int sweep_step(struct sweep *s, int32_t cells, sweep_fn *fn, void *user, struct err *e);
+/* What each cell changes the metric by, to first order, without running it (attribution patching,
+ * attribute.h): for all that its edits touch, (edited - value) · d metric / d value, from one
+ * backward pass for each prompt.  values, errors and there have a place for each cell; values are
+ * means over the prompts that have such a cell, errors standard errors of them, 0 for one prompt.
+ * Refused: paths, scores, metrics without a gradient, edits of weights. */
+int sweep_attribute(struct sweep *s, float *values, float *errors, bool *there, struct err *e);
 /* Another metric, one for each prompt: cells whose final residual rows were kept and are all that
  * it reads have their values by the next step without being run again; of a few tokens only their
  * logits are computed.  One that is refused for any prompt changes nothing: the sweep is still of

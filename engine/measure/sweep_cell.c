@@ -105,6 +105,7 @@ int sweep_cell_text(const struct sweep *s, int32_t cell, char *buf, size_t size)
 /* Edits of one cell on their way to a program. */
 struct edits {
     struct edit *item[LIMIT_EDITS];
+    bool on[LIMIT_EDITS];
     int32_t n, kept; /* the first `kept` are the prompt's own */
 };
 
@@ -141,6 +142,8 @@ int sweep_cell_program(struct sweep *s, struct sweep_side *d, int32_t cell, enum
     l->kept = l->n;
     int32_t first = half == SWEEP_RECEIVERS ? s->n_senders : 0,
             end = half == SWEEP_SENDERS ? s->n_senders : cell_edits(s, cell);
+    for (int32_t i = 0; i < LIMIT_EDITS; i++)
+        l->on[i] = half != SWEEP_OWN || i >= l->kept;
     int rc = half == SWEEP_SENDERS ? edits_freeze(s, l, e) : 0;
     for (int32_t i = first; i < end && !rc; i++) {
         bool there;
@@ -149,9 +152,20 @@ int sweep_cell_program(struct sweep *s, struct sweep_side *d, int32_t cell, enum
             rc = edits_parse(l, text, e);
     }
     if (!rc)
-        rc = edit_resolve(out, l->item, NULL, l->n, &ctx, e);
+        rc = edit_resolve(out, l->item, l->on, l->n, &ctx, e);
     while (l->n > l->kept)
         edit_free(l->item[--l->n]);
     free(l);
     return rc;
+}
+
+bool sweep_masked(const struct edit_program *p)
+{
+    for (int32_t i = 0; i < p->n_instrs; i++) {
+        const struct edit_instr *a = &p->instrs[i];
+        if (!site_is_attention(a->site.id) || a->full || a->axis[2].list || a->axis[1].list ||
+            a->axis[2].lo <= a->axis[1].lo + a->axis[1].n - 1)
+            return false;
+    }
+    return p->n_instrs && !p->n_weights;
 }

@@ -27,7 +27,7 @@ enum { CELL_WAITS, CELL_DONE, CELL_KEPT, CELL_GONE /* no such thing in this prom
 struct sweep_measure {
     struct metric metric;
     struct metric_reads reads;
-    float *logits; /* [reads.n_rows][n_tokens or d_vocab] */
+    float *logits; /* of the base, for kl: [reads.n_rows][n_tokens or d_vocab] */
     double at_base, at_other;
 };
 
@@ -94,16 +94,19 @@ void sweep_side_free(struct sweep_side *d);
 
 /* ---- sweep_cell.c: the edits of one cell ---- */
 
-enum sweep_half { SWEEP_SENDERS, SWEEP_RECEIVERS, SWEEP_WHOLE };
+enum sweep_half { SWEEP_SENDERS, SWEEP_RECEIVERS, SWEEP_WHOLE, SWEEP_OWN };
 
 /* The filled text of edit i of a cell; false: there is no such thing in this prompt. */
 int sweep_cell_edit(const struct sweep *s, const struct sweep_side *d, int32_t cell, int32_t i,
                     char text[LIMIT_EDIT_TEXT], bool *there, struct err *e);
 /* Is there such a thing in this prompt? */
 bool sweep_cell_there(const struct sweep *s, const struct sweep_side *d, int32_t cell);
-/* Its program, with the edits of every cell before it; of paths one half. */
+/* Its program, with the edits of every cell before it but for SWEEP_OWN; of paths one half. */
 int sweep_cell_program(struct sweep *s, struct sweep_side *d, int32_t cell, enum sweep_half half,
                        struct edit_program **out, struct err *e);
+
+/* Does nothing: attention from a position to later ones, which the mask hides. */
+bool sweep_masked(const struct edit_program *p);
 
 /* ---- sweep_keep.c: final residual rows, for the next metric ---- */
 

@@ -120,7 +120,7 @@ int sweep_side_sources(struct sweep *s, struct sweep_side *d, struct edit_progra
             return err_code(e);
     }
     int rc = p->needs_means ? reference_means_fill(s->means, p, e) : 0;
-    return rc ? rc : prompt_align(&d->maps, &d->target, p, e);
+    return rc ? rc : prompt_align(&d->maps, &d->target, p, d->target.n_edits, e);
 }
 
 /* ---- the runs that every cell shares ---- */
@@ -164,7 +164,7 @@ static int measure_other(struct sweep *s, struct sweep_side *d, struct sweep_mea
             e, ERR_BAD_INPUT,
             "kl compares positions of equal prompts · run %s has %d tokens, the prompt %d",
             s->normalize, (int)run_length(x->run), (int)d->target.input.n);
-    int rc = metric_value(&by->metric, x->run, sweep_side_shown(d), &by->at_other, e);
+    int rc = metric_value(&by->metric, x->run, d->base, &by->at_other, e);
     if (!rc && by->at_other == by->at_base)
         rc = err_set(e, ERR_BAD_INPUT,
                      "the metric is %.6g in the prompt and in run %s · there is no way from 0 to 1",
@@ -181,24 +181,33 @@ int sweep_side_metric(const struct sweep *s, const struct sweep_side *d, const c
     return rc ? rc : metric_reads(&out->metric, d->target.input.n, &out->reads, e);
 }
 
+/* Logits of a run as the metric reads them, malloc'ed. */
+static int logits_read(const struct sweep *s, struct run *run, const struct metric_reads *r,
+                       float **out, struct err *e)
+{
+    int64_t width = r->n_tokens ? r->n_tokens : s->m->cfg.d_vocab;
+    *out = malloc(((size_t)r->n_rows * (size_t)width + 1) * sizeof **out);
+    return *out ? run_logits(run, r->rows, r->n_rows, r->tokens, r->n_tokens, *out, e)
+                : err_memory(e, "logits");
+}
+
 int sweep_side_measure(struct sweep *s, struct sweep_side *d, struct sweep_measure *by,
                        struct err *e)
 {
     const struct metric_reads *r = &by->reads;
-    int64_t v = s->m->cfg.d_vocab, width = r->n_tokens ? r->n_tokens : v;
-    float *logits = malloc(((size_t)r->n_rows * (size_t)width + 1) * sizeof *logits);
-    int rc = logits ? run_logits(sweep_side_shown(d), r->rows, r->n_rows, r->tokens, r->n_tokens,
-                                 logits, e)
-                    : err_memory(e, "logits");
-    if (rc) {
-        free(logits);
-        return rc;
+    float *base = NULL, *shown = NULL;
+    int rc = logits_read(s, d->base, r, &base, e);
+    if (!rc && d->edited)
+        rc = logits_read(s, d->edited, r, &shown, e);
+    if (!rc) {
+        free(by->logits);
+        by->logits = base;
+        by->at_base = metric_of(&by->metric, r, shown ? shown : base, base, d->target.input.tokens,
+                                d->target.input.n, s->m->cfg.d_vocab);
+        base = NULL;
     }
-    free(by->logits);
-    by->logits = logits;
-    by->at_base = metric_of(&by->metric, r, logits, logits, d->target.input.tokens,
-                            d->target.input.n, v);
-    return s->normalize ? measure_other(s, d, by, e) : 0;
+    free(base), free(shown);
+    return !rc && s->normalize ? measure_other(s, d, by, e) : rc;
 }
 
 void sweep_measure_free(struct sweep_measure *by)

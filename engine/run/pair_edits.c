@@ -47,7 +47,7 @@ int pair_edits_resolve(struct pair_edits *p, const struct model *m, const struct
                        bool gradients, struct edit_program **out, struct err *e)
 {
     if (!is_answer(p, t, gradients)) {
-        struct pair_edits fresh = {.gradients = gradients};
+        struct pair_edits fresh = {.gradients = gradients, .unlisted = p->unlisted};
         const struct pair_target *f = &fresh.from;
         int rc = pair_target_copy(&fresh.from, t, e);
         struct text_source src = {m, f->input.tokens};
@@ -63,7 +63,7 @@ int pair_edits_resolve(struct pair_edits *p, const struct model *m, const struct
             rc = edit_resolve(&fresh.program, f->edits, f->on, f->n_edits, &ctx, e);
         struct prompt_maps maps = {0};
         if (!rc)
-            rc = prompt_align(&maps, f, fresh.program, e);
+            rc = prompt_align(&maps, f, fresh.program, p->unlisted ? 0 : f->n_edits, e);
         prompt_maps_free(&maps);
         if (rc) {
             pair_edits_free(&fresh);

@@ -13,6 +13,7 @@ struct pair_edits {
     struct edit_program *program;
     struct pair_target from;
     bool gradients;
+    bool unlisted; /* set by the owner: t's edits are not a list that anyone numbers */
 };
 
 /* The program of t's edits, a reference of the caller's own (edit_program_free); errors as

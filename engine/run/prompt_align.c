@@ -52,11 +52,12 @@ static int instr_check(const struct pair_target *t, const struct edit_instr *a, 
     return 0;
 }
 
-static int check(const struct pair_target *t, const struct edit_program *p, struct err *e)
+static int check(const struct pair_target *t, const struct edit_program *p, int32_t n_edits,
+                 struct err *e)
 {
     int rc = 0;
     for (int32_t i = 0; i < p->n_instrs && !rc; i++)
-        if ((rc = instr_check(t, &p->instrs[i], e)) && p->instrs[i].edit < t->n_edits)
+        if ((rc = instr_check(t, &p->instrs[i], e)) && p->instrs[i].edit < n_edits)
             err_prefix(e, "edit %d", (int)p->instrs[i].edit + 1);
     return rc;
 }
@@ -112,12 +113,12 @@ static int instr_split(const struct edit_instr *a, const int32_t *map, struct ed
 }
 
 int prompt_align(struct prompt_maps *maps, const struct pair_target *t, struct edit_program *p,
-                 struct err *e)
+                 int32_t n_edits, struct err *e)
 {
     struct edit_instr *list = NULL;
     int32_t n = 0;
     bool split = false;
-    int rc = check(t, p, e);
+    int rc = check(t, p, n_edits, e);
     for (int32_t i = 0; i < p->n_instrs && !rc; i++) {
         const struct edit_instr *a = &p->instrs[i];
         const int32_t *map = NULL;

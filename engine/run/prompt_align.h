@@ -19,9 +19,10 @@ void prompt_maps_free(struct prompt_maps *maps);
 /* Have p, which must be the caller's alone, read the position that stands for each: one instruction
  * for every position, none for those without one.  ERR_BAD_INPUT where p reads, position for
  * position, a prompt of another length than t's prompt and t->align is TOKEN_ALIGN_INDEX; or a
- * pattern of it, which has two positions, however.  One of t's own edits is named by its number. */
+ * pattern of it, which has two positions, however.  One of the first n_edits edits is named by its
+ * number. */
 int prompt_align(struct prompt_maps *maps, const struct pair_target *t, struct edit_program *p,
-                 struct err *e);
+                 int32_t n_edits, struct err *e);
 
 /* What the values of a position axis mean in each of n prompts: column[k][*columns], malloc'ed, the
  * position of prompt k, or -1.  TOKEN_ALIGN_INDEX: prompts of one length, others are refused; END:

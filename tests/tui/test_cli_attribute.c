@@ -192,9 +192,55 @@ static void test_prompts(void **state)
     folder_remove(folder);
 }
 
+/* Edits with holes, and some of an axis: the fixture's values at those places. */
+static void test_cells(void **state)
+{
+    (void)state;
+    struct checkpoint *st = fixture_file("llama", "attribute.safetensors");
+    const struct st_tensor *t = checkpoint_find(st, "atp.z.from");
+    const float *want = t->data;
+    size_t heads = (size_t)t->shape[2], n = (size_t)t->shape[1];
+    static const char set[] = "blocks.{layer}.attn.hook_z[{pos}, {head}] = from(clean)";
+    struct js_doc *d = RUN_JSON("attribute", MODEL, "--tokens", BASE, "--run", "clean=" CLEAN,
+                                "--set", set, "--metric", METRIC, "--json");
+    assert_string_equal(json_string(js_root(d), "kind"), set);
+    assert_int_equal(compare(js_get(js_root(d), "values"), want, 0), t->nbytes / sizeof(float));
+    js_close(d);
+    d = RUN_JSON("attribute", MODEL, "--tokens", BASE, "--run", "clean=" CLEAN, "--kind", "z", "-l",
+                 "1", "--over", "pos=-1,3", "--metric", METRIC, "--exact", "--json");
+    struct js_node root = js_root(d), axes = js_get(root, "axes"), values = js_get(root, "values");
+    assert_int_equal(js_count(axes), 2);
+    assert_string_equal(json_string(js_at(axes, 0), "name"), "pos");
+    assert_int_equal(js_count(js_get(js_at(axes, 0), "labels")), 2);
+    assert_int_equal(js_count(js_get(root, "exact")), 2);
+    compare(js_at(values, 0), want + (n + n - 1) * heads, 0);
+    compare(js_at(values, 1), want + (n + 3) * heads, 0);
+    js_close(d);
+    checkpoint_close(st);
+    SHOWS(RUN("attribute", "teach", "-p", ABOUT, "--pair", " Mary/ John", "--set",
+              "blocks.{layer}.hook_resid_post[{at=2,-1}] *= 0.5", "--over", "layer=0,3", "--exact"),
+          "layer  at  token", "3      -1   to", "0      2    Mary", "Pearson");
+}
+
 static void test_refusals(void **state)
 {
     (void)state;
+    static const char set[] = "blocks.{layer}.hook_mlp_out = 0";
+    assert_refused(RUN("attribute", MODEL, "--tokens", BASE, "--set", set, "--method", "ig"), 2,
+                   "ig takes a kind as a whole");
+    assert_refused(
+        RUN("attribute", MODEL, "--tokens", BASE, "--over", "layer=1", "--method", "dla"), 2,
+        "dla takes a kind as a whole");
+    assert_refused(RUN("attribute", MODEL, "--tokens", BASE, "--set", set, "--kind", "z"), 2,
+                   "--kind and --set");
+    assert_refused(RUN("attribute", MODEL, "--tokens", BASE, "--set", set, "--with", "zero"), 2,
+                   "--set says itself");
+    assert_refused(RUN("attribute", MODEL, "--tokens", BASE, "--kind", "z", "--over", "neuron=1"),
+                   1, "nothing here has a hole {neuron}");
+    struct result one = RUN("attribute", MODEL, "--tokens", BASE, "--run", "clean=3,17", "--kind",
+                            "z", "--metric", METRIC);
+    assert_non_null(strstr(one.err, "borescope: run clean has 2 tokens, the prompt 9 · --align"));
+    result_free(&one);
     assert_refused(RUN("attribute", MODEL, "--tokens", BASE, "--method", "magic"), 2, "eap-ig");
     assert_refused(RUN("attribute", MODEL, "--tokens", BASE, "--steps", "3"), 2, "--steps");
     assert_refused(RUN("attribute", MODEL, "--tokens", BASE, "--method", "eap", "--kind", "z"), 2,
@@ -210,9 +256,9 @@ static void test_refusals(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_json),    cmocka_unit_test(test_builtin),
-        cmocka_unit_test(test_tables),  cmocka_unit_test(test_file),
-        cmocka_unit_test(test_align),   cmocka_unit_test(test_prompts),
-        cmocka_unit_test(test_refusals)};
+        cmocka_unit_test(test_json),   cmocka_unit_test(test_builtin),
+        cmocka_unit_test(test_tables), cmocka_unit_test(test_file),
+        cmocka_unit_test(test_align),  cmocka_unit_test(test_prompts),
+        cmocka_unit_test(test_cells),  cmocka_unit_test(test_refusals)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -1,5 +1,6 @@
 /* attribute.c - `borescope attribute`: what each part does to a metric, estimated in a few passes
- * (engine/measure/attribute.h). */
+ * (engine/measure/attribute.h); of edits with holes and of chosen cells, what a sweep of them would
+ * find (engine/measure/sweep.h). */
 #include "attribute_print.h"
 
 #include <stdio.h>
@@ -9,6 +10,7 @@
 #include "measure/attribute_set.h"
 #include "model/tensor_write.h"
 #include "prompt_set.h"
+#include "sweep_choices.h"
 
 /* What is asked, and what holds it. */
 struct asked {
@@ -16,6 +18,8 @@ struct asked {
     struct prompt_set set;
     struct attribute_options opt;
     char from[LIMIT_NAME];
+    struct sweep_choices choices;
+    bool cells; /* edits with holes, or some of an axis: as a sweep has them */
 };
 
 /* --method, --kind, --with, --steps as far as they can be read without a model. */
@@ -37,11 +41,15 @@ static int options_read(struct asked *a)
     if (!rc && (dla || to->method == ATTRIBUTE_GRAD) && o->with)
         rc = err_set(&a->c->err, ERR_USAGE, "%s puts nothing anywhere · leave --with out",
                      attribute_method_name(to->method));
+    if (!rc && a->cells && to->method != ATTRIBUTE_ATP)
+        rc = err_set(&a->c->err, ERR_USAGE,
+                     "%s takes a kind as a whole · --set, --over, -l and -H are of atp",
+                     attribute_method_name(to->method));
     if (!rc && o->exact && (dla || edges || to->method == ATTRIBUTE_GRAD))
         rc = err_set(&a->c->err, ERR_USAGE, "--exact sweeps what atp and ig estimate");
     if (!rc && dla && o->kind)
         rc = attribute_part_parse(o->kind, &to->part, &a->c->err);
-    if (!rc && !dla && !edges) {
+    if (!rc && !dla && !edges && !o->set.n) {
         to->kind = sweep_kind_find(o->kind                        ? o->kind
                                    : to->method == ATTRIBUTE_GRAD ? "score"
                                                                   : "resid_pre",
@@ -70,13 +78,16 @@ static int with_choose(struct asked *a)
     return 0;
 }
 
-/* The sweep that the values estimate: its changes, in the order of the map. */
-static int exact_values(struct asked *a, struct attribute_shown *x)
+/* The sweep that the values estimate. */
+static int sweep_make(struct asked *a, struct sweep **out)
 {
-    struct cli *c = a->c;
-    struct sweep *s = NULL;
-    struct sweep_want w = {.kind = a->opt.kind->name,
-                           .with = a->opt.with,
+    const struct options *o = a->c->opt;
+    struct sweep_want w = {.kind = o->kind || !o->set.n ? a->opt.kind ? a->opt.kind->name : o->kind
+                                                        : NULL,
+                           .set = o->set.item,
+                           .n_set = o->set.n,
+                           .with = o->set.n ? o->with : a->opt.with,
+                           .choose = {a->choices.item, a->choices.n},
                            .align = a->set.target.align,
                            .edits = a->set.target.edits,
                            .n_edits = a->set.target.n_edits,
@@ -85,10 +96,17 @@ static int exact_values(struct asked *a, struct attribute_shown *x)
                            .prompts = a->set.prompts,
                            .n_prompts = a->set.n,
                            .cache_bytes = a->opt.cache_bytes};
+    return sweep_open(out, a->c->m, &w, &a->c->err);
+}
+
+/* The changes that a sweep finds, in the order of the map, and how the estimates correlate. */
+static int exact_values(struct asked *a, struct sweep *s, struct attribute_shown *x)
+{
+    struct cli *c = a->c;
     int64_t n = attribution_count(&x->found);
     bool *there = malloc((size_t)n + 1);
     x->exact = malloc(((size_t)n + 1) * sizeof *x->exact);
-    int rc = there && x->exact ? sweep_open(&s, c->m, &w, &c->err) : cli_memory(c);
+    int rc = there && x->exact ? 0 : cli_memory(c);
     if (!rc && sweep_cells(s) != n)
         rc = err_set(&c->err, ERR_BAD_INPUT,
                      "--exact · the sweep has %d cells, the attribution %lld", (int)sweep_cells(s),
@@ -102,8 +120,29 @@ static int exact_values(struct asked *a, struct attribute_shown *x)
     if (!rc)
         rc = attribute_correlation(x->found.values, x->exact, there, n, &x->pearson, &x->spearman,
                                    &c->err);
-    sweep_close(s);
     free(there);
+    return rc;
+}
+
+/* What the cells of a sweep give. */
+static int cells_attribute(struct asked *a, struct attribute_shown *x)
+{
+    struct attribution *f = &x->found;
+    const struct sweep_axis *axis;
+    size_t n = (size_t)sweep_cells(x->sweep);
+    f->rank = sweep_axes(x->sweep, &axis);
+    for (int i = 0; i < f->rank; i++)
+        f->axis[i] = (struct attribute_axis){.name = axis[i].name, .size = axis[i].size};
+    f->values = calloc(n + 1, sizeof *f->values);
+    f->there = calloc(n + 1, sizeof *f->there);
+    x->errors = calloc(n + 1, sizeof *x->errors);
+    int rc = f->values && f->there && x->errors
+                 ? sweep_attribute(x->sweep, f->values, x->errors, f->there, &a->c->err)
+                 : cli_memory(a->c);
+    if (!rc)
+        f->metric = sweep_base(x->sweep);
+    for (size_t i = 0; i < n && !rc; i++)
+        f->sum += (double)f->values[i];
     return rc;
 }
 
@@ -111,29 +150,42 @@ int cli_attribute(struct cli *c)
 {
     struct asked a = {.c = c};
     struct attribute_shown x = {.c = c};
+    struct bytes edits = {0};
     size_t cache = 0;
     int rc = c->opt->output ? tensor_write_check(c->opt->output, &c->err) : 0;
+    if (!rc)
+        rc = sweep_choices_make(c, &a.choices);
+    a.cells = c->opt->set.n || a.choices.n;
     if (!rc)
         rc = options_read(&a);
     if (!rc)
         rc = cli_model(c, true);
     if (!rc)
         rc = prompt_set_open(c, true, &a.set);
-    if (!rc)
+    if (!rc && !c->opt->set.n)
         rc = with_choose(&a);
     if (!rc) {
         cache = cli_cache_bytes(c);
-        a.opt.cache_bytes = cache / 5;
+        a.opt.cache_bytes = a.cells ? cache : cache / 5;
+    }
+    if (!rc && (a.cells || c->opt->exact))
+        rc = sweep_make(&a, &x.sweep);
+    if (!rc && a.cells)
+        rc = cells_attribute(&a, &x);
+    else if (!rc)
         rc = attribute_set(&x.found, &x.errors, c->m, &a.set.target, a.set.prompts, a.set.n, &a.opt,
                            cache, &c->err);
-    }
     if (!rc && c->opt->exact)
-        rc = exact_values(&a, &x);
+        rc = exact_values(&a, x.sweep, &x);
     x.options = &a.opt, x.metric = a.set.metric, x.n_prompts = a.set.n;
+    x.edits = c->opt->set.n ? sweep_edits_text(c, &edits) : NULL;
+    x.by_cells = a.cells;
     if (!rc)
         rc = attribute_print(&x);
     attribution_free(&x.found);
     free(x.exact), free(x.errors);
+    sweep_close(x.sweep);
     prompt_set_free(&a.set);
+    bytes_free(&edits);
     return rc;
 }

@@ -16,11 +16,39 @@ static bool there(const struct attribute_shown *x, int64_t i)
     return !x->found.there || x->found.there[i];
 }
 
+static const struct sweep_axis *swept(const struct attribute_shown *x, int axis)
+{
+    const struct sweep_axis *all;
+    (void)sweep_axes(x->sweep, &all);
+    return &all[axis];
+}
+
+static bool is_position(const struct attribute_shown *x, int axis)
+{
+    return x->by_cells ? swept(x, axis)->role == SWEEP_POS
+                       : attribute_axis_is_position(&x->found.axis[axis]);
+}
+
+/* What a value of an axis is called; NULL: by its number. */
+static const char *label_of(const struct attribute_shown *x, int axis, int32_t i)
+{
+    const struct attribute_axis *a = &x->found.axis[axis];
+    if (x->by_cells)
+        return swept(x, axis)->choice ? swept(x, axis)->choice[i] : NULL;
+    return a->label ? a->label[i] : NULL;
+}
+
+static bool has_labels(const struct attribute_shown *x, int axis)
+{
+    return x->found.axis[axis].size && label_of(x, axis, 0);
+}
+
 static const char *kind_name(const struct attribute_shown *x)
 {
-    return x->options->method == ATTRIBUTE_DLA ? attribute_part_name(x->options->part)
-           : x->options->kind                  ? x->options->kind->name
-                                               : "edges";
+    return x->edits                              ? x->edits
+           : x->options->method == ATTRIBUTE_DLA ? attribute_part_name(x->options->part)
+           : x->options->kind                    ? x->options->kind->name
+                                                 : "edges";
 }
 
 /* Are its values means? */
@@ -29,10 +57,11 @@ static bool with_errors(const struct attribute_shown *x)
     return x->n_prompts > 1;
 }
 
-/* Does it put anything in place of values? */
+/* Does it put what --with says in place of values? */
 static bool puts_something(const struct attribute_shown *x)
 {
-    return x->options->method != ATTRIBUTE_DLA && x->options->method != ATTRIBUTE_GRAD;
+    return x->options->with && x->options->method != ATTRIBUTE_DLA &&
+           x->options->method != ATTRIBUTE_GRAD;
 }
 
 /* ------------------------------------------------------------------ JSON */
@@ -65,10 +94,10 @@ static void json_axes(const struct attribute_shown *x, struct json_out *j)
         json_out_object(j);
         json_out_string(json_out_key(j, "name"), a->name);
         json_out_int(json_out_key(j, "size"), a->size);
-        if (a->label) {
+        if (has_labels(x, i)) {
             json_out_array(json_out_key(j, "labels"));
             for (int32_t k = 0; k < a->size; k++)
-                json_out_string(j, a->label[k]);
+                json_out_string(j, label_of(x, i, k));
             json_out_close(j);
         }
         json_out_close(j);
@@ -141,13 +170,16 @@ static void head(const struct attribute_shown *x)
 
 static void table_axis(const struct attribute_shown *x, struct table *t, int axis, int32_t i)
 {
-    const struct attribute_axis *a = &x->found.axis[axis];
-    if (a->label)
-        table_string(t, a->label[i]);
+    const char *label = label_of(x, axis, i);
+    if (label)
+        table_string(t, label);
     else
         table_int(t, i);
-    if (attribute_axis_is_position(a))
-        cli_table_input(x->c, t, i);
+    int32_t pos = x->by_cells ? sweep_position(x->sweep, axis, i) : i;
+    if (is_position(x, axis) && pos >= 0)
+        cli_table_input(x->c, t, pos);
+    else if (is_position(x, axis))
+        table_blank(t);
 }
 
 struct ranked {
@@ -186,9 +218,9 @@ static int print_list(const struct attribute_shown *x, bool ranked)
     const struct attribution *f = &x->found;
     int n = 0;
     for (int i = 0; i < f->rank; i++) {
-        column[n++] = f->axis[i].label ? (struct table_column)COLUMN_TEXT(f->axis[i].name)
+        column[n++] = has_labels(x, i) ? (struct table_column)COLUMN_TEXT(f->axis[i].name)
                                        : (struct table_column)COLUMN_INT(f->axis[i].name);
-        if (attribute_axis_is_position(&f->axis[i]))
+        if (is_position(x, i))
             column[n++] = (struct table_column)COLUMN_TOKEN("token");
     }
     column[n++] = (struct table_column)COLUMN_NUMBER("value", 4);
@@ -225,8 +257,9 @@ static void column_label(const struct attribute_shown *x, int32_t i, char buf[LA
 {
     struct bytes token = {0};
     size_t len;
-    if (attribute_axis_is_position(&x->found.axis[1])) {
-        const char *p = cli_input_text(x->c, i, &len);
+    if (is_position(x, 1)) {
+        const char *p = cli_input_text(x->c, x->by_cells ? sweep_position(x->sweep, 1, i) : i,
+                                       &len);
         text_add(&token, p, len, TEXT_TOKEN);
     }
     snprintf(buf, LABEL, "%d%s%.12s", (int)i, token.len ? " " : "", token.len ? token.data : "");
@@ -266,8 +299,8 @@ static int print_table(const struct attribute_shown *x)
 {
     const struct attribution *f = &x->found;
     bool top = x->c->opt->given[ON(top)];
-    bool matrix = f->rank == 2 && !f->axis[0].label && f->axis[1].size <= MATRIX_COLUMNS && !top &&
-                  !x->exact && !with_errors(x);
+    bool matrix = f->rank == 2 && !has_labels(x, 0) && !has_labels(x, 1) &&
+                  f->axis[1].size <= MATRIX_COLUMNS && !top && !x->exact && !with_errors(x);
     head(x);
     if (x->c->opt->tsv)
         return print_list(x, top);
@@ -277,14 +310,14 @@ static int print_table(const struct attribute_shown *x)
 
 /* ------------------------------------------------------------------ files and pictures */
 
-static void meta_labels(const struct attribute_axis *a, struct bytes *to)
+static void meta_labels(const struct attribute_shown *x, int axis, struct bytes *to)
 {
     struct json_out j;
     json_out_begin(&j, to);
     j.one_line = true;
     json_out_array(&j);
-    for (int32_t i = 0; a->label && i < a->size; i++)
-        json_out_string(&j, a->label[i]);
+    for (int32_t i = 0; has_labels(x, axis) && i < x->found.axis[axis].size; i++)
+        json_out_string(&j, label_of(x, axis, i));
     json_out_end(&j);
 }
 
@@ -309,7 +342,7 @@ static int write_tensors(const struct attribute_shown *x)
         t[0].shape[i] = t[1].shape[i] = t[3].shape[i] = t[4].shape[i] = f->axis[i].size;
     }
     for (int i = 0; i < 2 && i < f->rank; i++)
-        meta_labels(&f->axis[i], &labels[i]);
+        meta_labels(x, i, &labels[i]);
     const struct tensor_meta meta[] = {{"method", attribute_method_name(x->options->method)},
                                        {"kind", kind_name(x)},
                                        {"metric", x->metric},
@@ -328,15 +361,20 @@ static int write_tensors(const struct attribute_shown *x)
 /* The values of all axes but the last two. */
 static void map_title(const void *user, int32_t i, char buf[64])
 {
-    const struct attribution *f = &((const struct attribute_shown *)user)->found;
+    const struct attribute_shown *x = user;
+    const struct attribution *f = &x->found;
     int32_t at[ATTRIBUTE_RANK_MAX];
     size_t len = 0;
     buf[0] = '\0';
     for (int a = f->rank - 2; a-- > 0; i /= f->axis[a].size)
         at[a] = i % f->axis[a].size;
-    for (int a = 0; a < f->rank - 2 && len < 60; a++)
-        len += (size_t)snprintf(buf + len, 64 - len, "%s%s %d", a ? " " : "", f->axis[a].name,
-                                (int)at[a]);
+    for (int a = 0; a < f->rank - 2 && len < 60; a++) {
+        char number[16];
+        const char *label = label_of(x, a, at[a]);
+        snprintf(number, sizeof number, "%d", (int)at[a]);
+        len += (size_t)snprintf(buf + len, 64 - len, "%s%s %s", a ? " " : "", f->axis[a].name,
+                                label ? label : number);
+    }
 }
 
 /* The last two axes as maps, one for each value of the others. */
@@ -345,7 +383,8 @@ static int draw(const struct attribute_shown *x)
     const struct options *o = x->c->opt;
     const struct attribution *f = &x->found;
     int64_t n = attribution_count(f);
-    int32_t cols = f->axis[f->rank - 1].size, rows = f->rank > 1 ? f->axis[f->rank - 2].size : 1;
+    int32_t cols = f->rank ? f->axis[f->rank - 1].size : 1,
+            rows = f->rank > 1 ? f->axis[f->rank - 2].size : 1;
     struct maps maps = {.value = f->values,
                         .n = (int32_t)(n / ((int64_t)rows * cols)),
                         .rows = rows,
@@ -356,6 +395,9 @@ static int draw(const struct attribute_shown *x)
                         .user = x,
                         .too_large = "choose a kind with fewer axes"};
     int side[2];
+    if (!f->rank)
+        return err_set(&x->c->err, ERR_USAGE,
+                       "one value is no picture · leave --png and its like out");
     if (!o->png)
         return o->sixel ? maps_sixel(x->c, &maps) : maps_ansi(x->c, &maps);
     int rc = maps_png(x->c, &maps, o->png, side);

@@ -5,11 +5,15 @@
 
 #include "cli.h"
 #include "measure/attribute.h"
+#include "measure/sweep.h"
 
 struct attribute_shown {
     struct cli *c;
     const struct attribute_options *options;
-    const char *metric; /* as text */
+    const char *metric;  /* as text */
+    const char *edits;   /* with holes, as one text, or NULL: a kind */
+    struct sweep *sweep; /* of what the values estimate, or NULL */
+    bool by_cells;       /* the values are of its cells: it says what its axes' values are */
     struct attribution found;
     int32_t n_prompts; /* 1: errors are not shown */
     float *errors;     /* standard errors of its values */

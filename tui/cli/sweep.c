@@ -10,17 +10,16 @@
 #include "measure/sweep.h"
 #include "model/tensor_write.h"
 #include "prompt_set.h"
+#include "sweep_choices.h"
 #include "sweep_print.h"
 
-enum { STEP = 64, BAR = 30, CHOICES_MAX = 64, SHOWN_US = 100000 };
+enum { STEP = 64, BAR = 30, SHOWN_US = 100000 };
 
 /* What a sweep is asked. */
 struct asked {
     struct cli *c;
     struct prompt_set set;
-    const char *choices[CHOICES_MAX];
-    char layer[32], head[32]; /* -l and -H as choices */
-    int32_t n_choices;
+    struct sweep_choices choices;
 };
 
 /* ------------------------------------------------------------------ computing */
@@ -63,34 +62,6 @@ static int compute(struct cli *c, struct sweep *s)
     return rc;
 }
 
-/* --over, and -l and -H as such. */
-static int choices_make(struct asked *a)
-{
-    const struct options *o = a->c->opt;
-    if (o->over.n > CHOICES_MAX - 2)
-        return err_set(&a->c->err, ERR_USAGE, "--over · at most %d of them", CHOICES_MAX - 2);
-    for (int i = 0; i < o->over.n; i++)
-        a->choices[a->n_choices++] = o->over.item[i];
-    snprintf(a->layer, sizeof a->layer, "layer=%d", (int)o->layer);
-    snprintf(a->head, sizeof a->head, "head=%d", (int)o->head);
-    if (o->given[ON(layer)])
-        a->choices[a->n_choices++] = a->layer;
-    if (o->head >= 0)
-        a->choices[a->n_choices++] = a->head;
-    return 0;
-}
-
-/* Edits with holes as one text. */
-static const char *kind_text(struct cli *c, const char *kind, struct bytes *buf)
-{
-    for (int i = 0; !kind && i < c->opt->set.n; i++) {
-        bytes_add_string(buf, i ? "; " : "");
-        bytes_add_string(buf, c->opt->set.item[i]);
-    }
-    bytes_add(buf, "", 1);
-    return kind ? kind : buf->failed ? "" : buf->data;
-}
-
 static int sweep_and_print(struct asked *a, const char *kind, const char *normalize)
 {
     struct cli *c = a->c;
@@ -100,7 +71,7 @@ static int sweep_and_print(struct asked *a, const char *kind, const char *normal
                            .set = o->set.item,
                            .n_set = o->set.n,
                            .with = o->with,
-                           .choose = {a->choices, a->n_choices},
+                           .choose = {a->choices.item, a->choices.n},
                            .receivers = o->receiver.item,
                            .n_receivers = o->receiver.n,
                            .freeze_mlp = o->freeze_mlp,
@@ -119,7 +90,7 @@ static int sweep_and_print(struct asked *a, const char *kind, const char *normal
     struct bytes text = {0};
     struct sweep_shown x = {.c = c,
                             .s = s,
-                            .kind = kind_text(c, kind, &text),
+                            .kind = kind ? kind : sweep_edits_text(c, &text),
                             .metric = a->set.metric,
                             .n_prompts = a->set.n};
     if (!rc)
@@ -136,7 +107,7 @@ static int run_sweep(struct cli *c, const char *kind, const char *normalize)
     struct asked a = {.c = c};
     int rc = c->opt->output ? tensor_write_check(c->opt->output, &c->err) : 0;
     if (!rc)
-        rc = choices_make(&a);
+        rc = sweep_choices_make(c, &a.choices);
     if (!rc)
         rc = cli_model(c, true);
     if (!rc)

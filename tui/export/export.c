@@ -78,12 +78,11 @@ static int check_lengths(const struct exporter *x)
 static int pair_positions(const struct export *in, struct edit_program *p, struct err *e)
 {
     const struct pair_target t = {.input = run_ids(in->tokens, in->n),
-                                  .n_edits = in->n_edits,
                                   .prompts = in->prompts,
                                   .n_prompts = in->n_prompts,
                                   .align = in->align};
     struct prompt_maps maps = {0};
-    int rc = prompt_align(&maps, &t, p, e);
+    int rc = prompt_align(&maps, &t, p, in->n_edits, e);
     prompt_maps_free(&maps);
     return rc;
 }
