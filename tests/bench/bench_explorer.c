@@ -8,6 +8,11 @@
  * next one some milliseconds after the frame of the last, while an edit at the first position is
  * put on and taken off again, so that a rerun of everything always goes on.  Then the same without
  * one, and the bytes that each key brought.
+ *
+ * What bounds the bytes: where a move gives the panel other numbers in every row, and stays for
+ * as long as a panel waits, they are about 1,350: 770 of text, 510 for the 76 places where pieces
+ * of it begin (7 to a row, 5 within it), 60 of styles.  Moves that follow each other do without
+ * the panel.
  */
 #include "bench.h"
 #include "bench_row.h"
