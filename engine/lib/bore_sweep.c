@@ -94,7 +94,24 @@ static int hear(void *user, struct err *e)
     return err_set(e, ERR_CANCELLED, "a sweep · stopped by its caller");
 }
 
-static int result_make(const struct sweep *s, struct bore_sweep_result *out, struct err *e)
+/* Values that no cell was run for. */
+static int estimate(struct sweep *s, struct bore_sweep_result *r, struct err *e)
+{
+    size_t n = (size_t)r->cells;
+    float *v = malloc((2 * n + 1) * sizeof *v);
+    int rc = v ? sweep_attribute(s, v, v + n, r->has, e) : err_memory(e, "a sweep");
+    r->base = sweep_base(s);
+    r->done = r->cells;
+    for (size_t i = 0; i < n && !rc; i++) {
+        r->values[i] = r->has[i] ? r->base + (double)v[i] : NAN;
+        r->errors[i] = (double)v[n + i];
+    }
+    free(v);
+    return rc;
+}
+
+static int result_make(struct sweep *s, bool estimated, struct bore_sweep_result *out,
+                       struct err *e)
 {
     const struct sweep_axis *axes;
     struct bore_sweep_result r = {.n_axes = sweep_axes(s, &axes),
@@ -112,12 +129,16 @@ static int result_make(const struct sweep *s, struct bore_sweep_result *out, str
         memcpy(r.axes[i].name, axes[i].name, sizeof r.axes[i].name);
         r.axes[i].size = axes[i].size;
     }
-    for (int32_t i = 0; i < sweep_cells(s); i++) {
+    for (int32_t i = 0; i < sweep_cells(s) && !estimated; i++) {
         r.has[i] = sweep_has(s, i);
         r.values[i] = r.has[i] ? sweep_value(s, i, &r.errors[i]) : NAN;
     }
-    *out = r;
-    return 0;
+    int rc = estimated ? estimate(s, &r, e) : 0;
+    if (rc)
+        bore_sweep_result_free(&r);
+    else
+        *out = r;
+    return rc;
 }
 
 static int run_sweep(struct bore_model *m, const struct bore_sweep *w, const struct prompts *p,
@@ -147,10 +168,10 @@ static int run_sweep(struct bore_model *m, const struct bore_sweep *w, const str
     if (!rc && w->scores)
         rc = sweep_order(s, w->scores, e);
     ear->s = s;
-    if (!rc)
+    if (!rc && !w->estimate)
         rc = sweep_step(s, sweep_cells(s), hear, ear, e);
     if (!rc || ear->stopped)
-        rc = result_make(s, out, e);
+        rc = result_make(s, w->estimate, out, e);
     sweep_close(s);
     return rc;
 }

@@ -18,7 +18,8 @@ extern "C" {
 /* ---- sweeps ---- */
 
 /* One prompt of a sweep, what its edits read, and its metric ("logit[-1, 5] - logit[-1, 9]",
- * "logprob[3, 17]", "rank[-1, 5]", "loss", "kl" from the run without any edit, and sums of such). */
+ * "logprob[3, 17]", "rank[-1, 5]", "loss", "kl" from the run without any edit, and sums of such).
+ */
 struct bore_sweep_prompt {
     const int32_t *tokens;
     int n;
@@ -53,6 +54,8 @@ struct bore_sweep {
     const struct bore_sweep_prompt *prompts;
     int n_prompts;
     const double *scores; /* [cells], NULL: cells with a large one are computed first */
+    bool estimate; /* attribution patching of the cells instead of running them: base + (edited -
+                      value) * gradient, from one backward pass for each prompt */
 };
 
 enum { BORE_AXES_MAX = 6 };

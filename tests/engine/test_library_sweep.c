@@ -152,6 +152,38 @@ static void test_sets(void **state)
     swept_close(&s);
 }
 
+/* Cells that are not run: what bore_attribute finds of the same kind. */
+static void test_estimates(void **state)
+{
+    (void)state;
+    struct swept s;
+    struct bore_sweep_result r;
+    struct bore_attribution a;
+    struct bore_error e;
+    swept_open(&s, "llama");
+    s.sweep.estimate = true;
+    library_ok(bore_sweep(s.l.m, &s.sweep, NULL, NULL, &r, &e), &e);
+    s.l.pass.metric = s.prompt.metric;
+    s.l.pass.prompts = &s.run, s.l.pass.n_prompts = 1;
+    library_ok(bore_attribute(s.l.m, &s.l.pass, &(struct bore_attribute){.kind = "z"}, &a, &e), &e);
+    assert_int_equal(r.cells, a.cells);
+    assert_int_equal(r.done, r.cells);
+    assert_true(fabs(r.base - a.base) < 1e-5);
+    double most = 0;
+    for (int64_t i = 0; i < a.cells; i++) {
+        assert_true(r.has[i] && r.errors[i] == 0);
+        assert_true(fabs(r.values[i] - r.base - (double)a.values[i]) < 1e-5);
+        most = fmax(most, fabs((double)a.values[i]));
+    }
+    assert_true(most > 1e-3);
+    bore_sweep_result_free(&r);
+    bore_attribution_free(&a);
+    s.sweep.normalize = "clean";
+    assert_int_equal(bore_sweep(s.l.m, &s.sweep, NULL, NULL, &r, &e), BORE_BAD_INPUT);
+    assert_non_null(strstr(e.text, "no paths and no scores"));
+    swept_close(&s);
+}
+
 static void test_refusals(void **state)
 {
     (void)state;
@@ -177,8 +209,8 @@ static void test_refusals(void **state)
 
 int main(void)
 {
-    const struct CMUnitTest tests[] = {cmocka_unit_test(test_values), cmocka_unit_test(test_stops),
-                                       cmocka_unit_test(test_sets),
-                                       cmocka_unit_test(test_refusals)};
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_values), cmocka_unit_test(test_stops), cmocka_unit_test(test_sets),
+        cmocka_unit_test(test_estimates), cmocka_unit_test(test_refusals)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
