@@ -32,6 +32,7 @@ struct piece {
     size_t len;
     enum token_type type;
     bool respelled; /* text is our own memory */
+    bool first;     /* no piece before it has its text */
 };
 
 struct kind;
@@ -80,6 +81,20 @@ static bool is_utf8(const char *s, size_t len)
 /* What a token of such a vocabulary is in tokenizer.json, where that is spelled otherwise. */
 static int spell(struct making *m, struct piece *p, struct err *e);
 
+/* Where each will stand is asked for some pieces ahead: memory takes its time. */
+static void index_pieces(struct making *m)
+{
+    enum { AHEAD = 8 };
+    for (size_t i = 0; i < m->n + AHEAD; i++) {
+        if (i < m->n)
+            (void)strmap_hash(&m->by_text, m->piece[i].text, m->piece[i].len);
+        if (i < AHEAD)
+            continue;
+        struct piece *p = &m->piece[i - AHEAD];
+        p->first = strmap_put(&m->by_text, p->text, p->len, (uint32_t)(i - AHEAD)) == i - AHEAD;
+    }
+}
+
 static int read_pieces(struct making *m, struct err *e)
 {
     const struct gguf_value *tokens, *types = NULL;
@@ -106,8 +121,9 @@ static int read_pieces(struct making *m, struct err *e)
             return err_set(e, ERR_BAD_INPUT, "%s · key \"%s\" · token %zu is not UTF-8",
                            gguf_file(m->g), key, m->n);
         rc = spell(m, p, e);
-        (void)strmap_put(&m->by_text, p->text, p->len, (uint32_t)m->n);
     }
+    if (!rc)
+        index_pieces(m);
     return rc;
 }
 
@@ -119,7 +135,7 @@ static int stream_tokens(struct making *m, struct err *e)
         return no_memory(m, e);
     for (size_t i = 0; i < m->n; i++) {
         const struct piece *p = &m->piece[i];
-        if (strmap_get(&m->by_text, p->text, p->len) == i)
+        if (p->first)
             s->token[s->n_tokens++] = (struct stream_token){p->text, (uint32_t)p->len, (int32_t)i};
     }
     s->dense = s->n_tokens == m->n;
@@ -132,8 +148,7 @@ static json_t *added(const struct making *m)
     json_t *all = json_array();
     for (size_t i = 0; i < m->n; i++) {
         const struct piece *p = &m->piece[i];
-        if (p->type == TYPE_NORMAL || p->type == TYPE_NONE || p->respelled || !p->len ||
-            strmap_get(&m->by_text, p->text, p->len) != i)
+        if (p->type == TYPE_NORMAL || p->type == TYPE_NONE || p->respelled || !p->len || !p->first)
             continue;
         json_t *one = json_pack("{s:I,s:o,s:b,s:b}", "id", (json_int_t)i, "content",
                                 json_stringn_nocheck(p->text, p->len), "special",
