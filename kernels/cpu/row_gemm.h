@@ -337,6 +337,17 @@ static struct kn_run run_rows(const struct gemm *g, int64_t at, int64_t end)
     return r;
 }
 
+/* A few dozen floats: memcpy of such lengths is compiled to string instructions, whose start costs
+ * more than the copy. */
+INLINE void floats_copy(float *to, const float *from, int64_t n)
+{
+    int64_t i = 0;
+    for (; i + VL <= n; i += VL)
+        v_store(to + i, v_load(from + i));
+    if (i < n)
+        v_store_n(to + i, v_load_n(from + i, n - i), n - i);
+}
+
 /* Both copied side by side, the weights panel after panel: rows that lie pages apart, or multiples
  * of a page, would drive each other out of caches that many rows come back to. */
 static struct kn_run run_panels(const struct gemm *g, int64_t at, int64_t end)
@@ -357,7 +368,7 @@ static struct kn_run run_panels(const struct gemm *g, int64_t at, int64_t end)
         memcpy(to, w + n, (size_t)(g->n - n) * sizeof *to);
     }
     for (int64_t i = 0; i < g->m; i++)
-        memcpy(x + i * len, g->x + i * g->x_stride + at, (size_t)len * sizeof *x);
+        floats_copy(x + i * len, g->x + i * g->x_stride + at, len);
     return (struct kn_run){x, g->pack, len, WIDTH, len};
 }
 
