@@ -14,8 +14,10 @@
 #include "cli.h"
 #include "base/mapping.h"
 #include "base/nearest.h"
+#include "base/ranks.h"
 #include "model/checkpoint.h"
 #include "input/picker.h"
+#include "long_work.h"
 #include "term/guard.h"
 #include "term/tty.h"
 #include "text.h"
@@ -31,10 +33,15 @@ static void say(const char *text)
     bytes_free(&line);
 }
 
+static int failed(const struct err *e)
+{
+    return e->code == ERR_USAGE ? 2 : 1;
+}
+
 static int fail(const struct err *e)
 {
     say(e->text);
-    return e->code == ERR_USAGE ? 2 : 1;
+    return failed(e);
 }
 
 /* Everything at once, and a full disk or closed pipe is noticed. */
@@ -66,6 +73,8 @@ static int run_command(const struct command *cmd, int argc, char **argv)
     struct options opt;
     struct cli c = {.opt = &opt};
     int status;
+    bool shared = long_work_shared(cmd);
+    c.silent = shared && ranks_started() > 0;
     int rc = options_parse(&opt, cmd->options, cmd->words, argc, argv, &c.err);
     opt.command = cmd;
     c.model_name = opt.model;
@@ -74,18 +83,19 @@ static int run_command(const struct command *cmd, int argc, char **argv)
     else if (!rc && needs_word(cmd) && !opt.model && !opt.resume && !opt.session)
         rc = err_set(&c.err, ERR_USAGE, "%s needs more · borescope %s %s", cmd->name, cmd->name,
                      cmd->arguments);
-    else if (!rc)
+    else if (!rc && !(shared && (rc = long_work_ranks(&c))))
         rc = cmd->run(&c);
     const char *file;
     if (!rc && c.m && c.m->files && checkpoint_changed(c.m->files, &file))
         rc = err_set(&c.err, ERR_SYSTEM,
                      "%s · %s was cut short, replaced or written to while in use · run it again",
                      c.m->name, file);
-    if (!rc && c.note[0])
+    if (!rc && c.note[0] && !c.silent)
         say(c.note);
-    status = rc && !c.show_anyway ? 0 : print(&c.out);
+    status = (rc && !c.show_anyway) || c.silent ? 0 : print(&c.out);
     if (rc)
-        status = fail(&c.err);
+        status = c.silent ? failed(&c.err) : fail(&c.err);
+    ranks_close(c.ranks, &c.err);
     cli_close(&c);
     options_free(&opt);
     if (c.signal)

@@ -52,26 +52,25 @@ static int slot_take(struct slot *s, const struct text_piece *p, struct err *e)
     return 0;
 }
 
-/* Pieces until the batch is full or the set ends: how many, or negative. */
+/* Pieces until the batch is full, its unit or the set ends: how many, or negative.  The piece
+ * behind them waits. */
 static int gather(struct batch *b, struct err *e)
 {
     b->n = b->rows = 0;
-    for (int rc; b->n < RUN_TOGETHER_MAX;) {
+    for (int rc;; b->waiting.tokens = NULL) {
         if (!b->waiting.tokens) {
             b->s->place(b->s->from, &b->next);
             if ((rc = b->s->next(b->s->from, &b->waiting, e)) <= 0)
                 return rc < 0 ? rc : b->n;
         }
-        if (b->n && b->rows + b->waiting.n > ROWS_MAX)
+        if (b->n == RUN_TOGETHER_MAX || (b->n && (b->rows + b->waiting.n > ROWS_MAX ||
+                                                  b->waiting.unit != b->slot[0].piece.unit)))
             return b->n;
         if ((rc = slot_take(&b->slot[b->n], &b->waiting, e)))
             return rc;
         b->rows += b->waiting.n;
         b->n++;
-        b->waiting.tokens = NULL;
     }
-    b->s->place(b->s->from, &b->next);
-    return b->n;
 }
 
 static int slot_ready(const struct batch *b, struct slot *s, struct err *e)
@@ -123,6 +122,9 @@ int batch_run_from(const struct batch_source *s, const struct batch_work *w, str
         rc = compute(b, e);
         for (int32_t i = 0; i < b->n && !rc; i++)
             rc = w->done(w->user, &b->slot[i].piece, b->slot[i].pair, e);
+        int64_t unit = b->slot[0].piece.unit;
+        if (!rc && w->unit_done && !(b->waiting.tokens && b->waiting.unit == unit))
+            rc = w->unit_done(w->user, unit, &b->next, e);
         if (!rc && w->rest)
             rc = w->rest(w->user, &b->next, e);
     }

@@ -7,7 +7,7 @@
 #ifndef BATCH_H
 #define BATCH_H
 
-#include "lab/texts.h"
+#include "lab/units.h"
 #include "run/pair.h"
 
 /* A piece is computed: `pair` has it, its string is gone (NULL).  Not zero ends the work. */
@@ -23,6 +23,9 @@ struct batch_work {
     size_t cache_bytes;
     batch_fn *done; /* called once per piece, in the order of the set */
     void *user;
+    /* Called when all pieces of a unit (units.h) were handed out, of which there is at least one;
+     * the next one begins at the place.  A batch is of one unit.  May be NULL. */
+    int (*unit_done)(void *user, int64_t unit, const struct texts_place *next, struct err *e);
     /* Called after each batch, whose pieces were handed out; the next one begins at the place.  May
      * be NULL. */
     int (*rest)(void *user, const struct texts_place *next, struct err *e);
@@ -36,7 +39,7 @@ struct batch_source {
 };
 int batch_run_from(const struct batch_source *s, const struct batch_work *w, struct err *e);
 
-/* All that is left of a set. */
+/* All that is left of a set, by a process alone. */
 int batch_run(struct texts *t, const struct batch_work *w, struct err *e);
 
 #endif

@@ -9,10 +9,10 @@
 #include "lab/eval_parts.h"
 
 struct job {
-    struct eval *v;
-    struct texts *t;
+    struct eval_flow flow;
     const struct eval_work *w;
-    bool has_text; /* tokens stand for bytes */
+    struct units units;
+    bool edited, has_text; /* tokens stand for bytes */
     int32_t cap;
     int32_t *pos;                   /* [cap] of the tokens that count */
     struct lens_next *base, *other; /* [cap] of rows, `other` with edits */
@@ -37,7 +37,7 @@ static int job_room(struct job *j, int32_t n, struct err *e)
 static int expect(struct job *j, struct pair *pair, int32_t row0, int32_t row1, struct err *e)
 {
     struct run *base = pair_run(pair, FACE_BASE), *edited = pair_run(pair, FACE_EDITED);
-    int32_t first = j->v->edited ? pair_first_changed_row(pair, j->w->m->cfg.n_layers + 1) : row1,
+    int32_t first = j->edited ? pair_first_changed_row(pair, j->w->m->cfg.n_layers + 1) : row1,
             same;
     first = first < row0 ? row0 : first > row1 ? row1 : first;
     same = first - row0;
@@ -50,18 +50,6 @@ static int expect(struct job *j, struct pair *pair, int32_t row0, int32_t row1, 
     if (!rc && first < row1)
         rc = lens_kl_rows(base, edited, first, row1, j->kl + same, e);
     return rc;
-}
-
-void eval_text_end(struct eval *v)
-{
-    if (v->text[EVAL_TOKENS] > 0)
-        v->texts++;
-    for (int a = 0; a < EVAL_SUMS; a++) {
-        v->sum[a] += v->text[a];
-        for (int b = 0; b < EVAL_SUMS; b++)
-            v->product[a][b] += v->text[a] * v->text[b];
-    }
-    memset(v->text, 0, sizeof v->text);
 }
 
 /* Bytes of the text that tokens [0, n) of its beginning stand for. */
@@ -85,67 +73,46 @@ static size_t bytes_of(const struct job *j, const struct text_piece *p, int32_t 
     return bytes;
 }
 
-void eval_token_add(struct eval *v, int32_t token, size_t bytes, const struct lens_next *base,
-                    const struct lens_next *other, double kl)
-{
-    double *x = v->text;
-    bool top1 = base->best == token, topk = base->rank < v->top;
-    x[EVAL_TOKENS]++;
-    x[EVAL_BYTES] += (double)bytes;
-    x[EVAL_LOSS] += (double)base->loss;
-    x[EVAL_TOP1] += top1;
-    x[EVAL_TOPK] += topk;
-    x[EVAL_LOSS_CHANGE] += (double)other->loss - (double)base->loss;
-    x[EVAL_TOP1_CHANGE] += (other->best == token) - top1;
-    x[EVAL_TOPK_CHANGE] += (other->rank < v->top) - topk;
-    x[EVAL_KL] += kl;
-    x[EVAL_AGREE] += base->best == other->best;
-}
-
 static int add_piece(void *user, const struct text_piece *p, struct pair *pair, struct err *e)
 {
     struct job *j = user;
-    int rc = job_room(j, p->n, e);
+    double *sum = eval_flow_text(&j->flow, p->text);
+    int rc = sum ? job_room(j, p->n, e) : err_memory(e, "a text");
     int32_t n = rc ? 0 : token_filter_rows(j->w->filter, p, j->pos), i = 0;
     if (n && j->pos[0] == 0) /* no token stands before it */
         i = 1;
-    if (p->text != j->v->at)
-        eval_text_end(j->v);
-    j->v->at = p->text;
     if (rc || i == n)
         return rc;
     int32_t row0 = j->pos[i] - 1;
     rc = expect(j, pair, row0, j->pos[n - 1], e);
     for (; i < n && !rc; i++) {
         int32_t row = j->pos[i] - 1 - row0;
-        eval_token_add(j->v, p->tokens[j->pos[i]], bytes_of(j, p, j->pos[i]), &j->base[row],
-                       &j->other[row], j->kl[row]);
+        eval_token_add(&j->flow, sum, p->tokens[j->pos[i]], bytes_of(j, p, j->pos[i]),
+                       &j->base[row], &j->other[row], j->kl[row]);
     }
     return rc;
 }
 
-static int between(void *user, const struct texts_place *next, struct err *e)
+static double share_of(const void *job)
 {
-    struct job *j = user;
-    const struct eval *v = j->v;
-    (void)next;
-    return j->w->rest
-               ? j->w->rest(j->w->user, (int64_t)(v->sum[0] + v->text[0]), texts_share(j->t), e)
-               : 0;
+    return texts_share(((const struct job *)job)->units.texts);
+}
+
+static int64_t units_of(const void *job)
+{
+    return units_count(&((const struct job *)job)->units);
 }
 
 /* Of a causal model. */
 static int run_causal(struct eval *v, struct texts *t, const struct eval_work *w, struct err *e)
 {
-    struct job j = {
-        .v = v, .t = t, .w = w, .has_text = strcmp(tokenizer_kind(w->m->tok), "none") != 0};
-    const struct batch_work work = {.m = w->m,
-                                    .target = w->target,
-                                    .cache_bytes = w->cache_bytes,
-                                    .done = add_piece,
-                                    .user = &j,
-                                    .rest = between};
-    int rc = batch_run(t, &work, e);
+    struct job j = {.flow = {.v = v, .w = w, .share = share_of, .units = units_of},
+                    .w = w,
+                    .units = {.texts = t, .ranks = w->ranks},
+                    .edited = v->edited,
+                    .has_text = strcmp(tokenizer_kind(w->m->tok), "none") != 0};
+    const struct batch_source source = {units_next, units_place, &j.units};
+    int rc = eval_flow_run(&j.flow, &source, add_piece, e);
     free(j.pos), free(j.base), free(j.other), free(j.kl);
     return rc;
 }
@@ -155,9 +122,10 @@ int eval_run(struct eval *v, struct texts *t, const struct eval_work *w, struct 
     int rc = lens_check(w->m, e);
     v->edited = w->target->n_edits > 0, v->top = w->top, v->masked = w->m->cfg.bidirectional;
     if (!rc)
+        rc = texts_seek(t, &v->place, e);
+    if (!rc)
         rc = v->masked ? eval_masked_run(v, t, w, e) : run_causal(v, t, w, e);
-    eval_text_end(v);
-    if (!rc && !v->texts)
+    if (!rc && !v->texts && !ranks_rank(w->ranks))
         rc = err_set(e, ERR_BAD_INPUT,
                      "eval · no token counts · the texts are empty or of one token, or the "
                      "filters leave nothing");

@@ -56,21 +56,30 @@ struct eval {
     double product[EVAL_SUMS][EVAL_SUMS]; /* over texts, of their sums by each other */
     double text[EVAL_SUMS];               /* the sums of the text at hand, */
     int64_t at;                           /* whose number this is */
+    struct fingerprint about;             /* what it is of (eval_about) */
+    struct texts_place place;             /* where it goes on */
 };
 
 struct eval_work {
     const struct model *m;
-    const struct pair_target *target;  /* edits in force; none: no comparison */
-    const struct token_filter *filter; /* of the tokens that are expected */
-    int32_t top;                       /* K of top_K_accuracy */
+    const struct pair_target *target;    /* edits in force; none: no comparison */
+    const struct texts_options *options; /* of the texts, for what `about` says */
+    const struct token_filter *filter;   /* of the tokens that are expected */
+    int32_t top;                         /* K of top_K_accuracy */
     size_t cache_bytes;
-    /* After each batch: tokens counted so far (or questions), the share of the work that is done
-     * (negative: not known).  May be NULL.  Not zero ends the work. */
-    int (*rest)(void *user, int64_t counted, double share, struct err *e);
+    struct ranks *ranks; /* NULL, or those who share the work and have agreed (ranks.h) */
+    /* After each batch, on rank 0; may be NULL.  `v` is of whole units of work, from whose end it
+     * could go on; `news` is of all ranks: tokens (or questions) counted, how far they are.  Not
+     * zero ends the work. */
+    int (*rest)(void *user, const struct eval *v, const struct gather_news *news, struct err *e);
     void *user;
 };
 
-/* Over all that is left of a set.  ERR_BAD_INPUT also where no token counts. */
+/* What an evaluation is of: model, windows, edits, filter, and what else decides its numbers. */
+int eval_about(struct eval *v, const struct eval_work *w, bool choices, struct err *e);
+/* Over a set that nothing was taken from, from v->place on: v is of nothing, or of all before it.
+ * Of several ranks all call it with the same place; the result is rank 0's.  ERR_BAD_INPUT also
+ * where no token counts. */
 int eval_run(struct eval *v, struct texts *t, const struct eval_work *w, struct err *e);
 
 /* A measure and its standard errors; NaN: there is none (a measure of edits alone, no edits, fewer
@@ -82,5 +91,11 @@ struct eval_value {
 };
 /* Those that there are, of tokens or of questions, in the order of eval.def; how many. */
 int eval_values(const struct eval *v, struct eval_value out[EVAL_MEASURES]);
+
+/* To a .safetensors file, which appears whole or not at all, and back. */
+int eval_write(const struct eval *v, const char *path, struct err *e);
+int eval_read(struct eval *v, const char *path, struct err *e);
+/* The same from bytes; `name` is for messages. */
+int eval_parse(struct eval *v, const char *name, const void *bytes, size_t len, struct err *e);
 
 #endif

@@ -10,7 +10,10 @@
 #include "lab/question.h"
 #include "lab/eval_parts.h"
 
-enum { ON_THE_WAY = RUN_TOGETHER_MAX + 1 }; /* pieces at once: a batch, and the one that waits */
+enum {
+    ON_THE_WAY = RUN_TOGETHER_MAX + 1, /* pieces at once: a batch, and the one that waits */
+    UNIT_QUESTIONS = 16
+};
 
 /* What is known of a choice while its piece is computed. */
 struct piece {
@@ -19,7 +22,7 @@ struct piece {
 };
 
 struct job {
-    struct eval *v;
+    struct eval_flow flow;
     const struct eval_work *w;
     const struct choices_options *o;
     const char *path;
@@ -29,7 +32,8 @@ struct job {
     struct question question; /* that pieces are made of; doc NULL: the next one is to be read */
     char name[300];           /* "FILE · line 3" */
     int32_t choice;           /* the next one */
-    int64_t number;           /* of questions read */
+    int64_t number, first;    /* of questions read; of the first that counts */
+    struct fingerprint seen;  /* of all questions read */
     int32_t *tokens, context; /* of the choice at hand; how many the question has alone */
     struct piece way[ON_THE_WAY];
     int64_t put, taken;
@@ -60,7 +64,23 @@ static int context_of(struct job *j, struct err *e)
                                   "empty, or --bos");
 }
 
-/* The next question that counts: 1, 0 at the end, or negative. */
+static int64_t unit_of(const struct job *j, int64_t number)
+{
+    return (number - j->first) / UNIT_QUESTIONS;
+}
+
+/* The next line: 1, 0 at the end, or negative. */
+static int line_next(struct job *j, struct text_record *r, struct err *e)
+{
+    int rc = text_file_next(j->file, r, e);
+    if (rc > 0) {
+        fingerprint_add(&j->seen, r->text, r->len);
+        j->number++;
+    }
+    return rc;
+}
+
+/* The next question that counts and is this rank's: 1, 0 at the end, or negative. */
 static int question_next(struct job *j, struct err *e)
 {
     struct text_record r;
@@ -68,9 +88,9 @@ static int question_next(struct job *j, struct err *e)
     do {
         if (j->o->limit && j->number >= j->o->skip + j->o->limit)
             return 0;
-        if ((rc = text_file_next(j->file, &r, e)) <= 0)
+        if ((rc = line_next(j, &r, e)) <= 0)
             return rc;
-    } while (j->number++ < j->o->skip);
+    } while (j->number <= j->first || !ranks_mine(j->w->ranks, unit_of(j, j->number - 1)));
     snprintf(j->name, sizeof j->name, "%.250s · line %lld", j->path, (long long)r.line);
     if ((rc = question_parse(&j->question, j->name, r.text, r.len, e)))
         return rc;
@@ -118,6 +138,7 @@ static int piece_next(void *from, struct text_piece *out, struct err *e)
                                .n = n,
                                .next = -1,
                                .fresh = j->context,
+                               .unit = unit_of(j, j->number - 1),
                                .text = j->number - 1,
                                .length = n};
     j->way[j->put++ % ON_THE_WAY] = (struct piece){c->chars, c->len,
@@ -128,10 +149,27 @@ static int piece_next(void *from, struct text_piece *out, struct err *e)
     return 1;
 }
 
-static void place_none(const void *from, struct texts_place *out)
+/* Between questions: how many there were, and which. */
+static void place_of(const void *from, struct texts_place *out)
 {
-    (void)from;
-    *out = (struct texts_place){0};
+    const struct job *j = from;
+    *out = (struct texts_place){.text = j->number, .seen = j->seen};
+}
+
+/* To where an earlier run was, by the same questions. */
+static int seek(struct job *j, const struct texts_place *to, struct err *e)
+{
+    struct text_record r;
+    int rc = 1;
+    while (j->number < to->text && (rc = line_next(j, &r, e)) > 0)
+        ;
+    j->first = j->number > j->o->skip ? j->number : j->o->skip;
+    if (rc >= 0 && (j->number != to->text || j->seen.a != to->seen.a || j->seen.b != to->seen.b))
+        rc = err_set(e, ERR_BAD_INPUT,
+                     "%s · these are not the questions that were read before · go on with the same "
+                     "file, or begin anew",
+                     j->path);
+    return rc < 0 ? rc : 0;
 }
 
 /* ---- scores ---- */
@@ -165,11 +203,13 @@ static struct verdict judge(const struct job *j, const double *x)
     return v;
 }
 
-static void question_add(struct job *j)
+static int question_add(struct job *j, int64_t number, struct err *e)
 {
     struct verdict a = judge(j, j->base), b = judge(j, j->other);
     const struct piece *of = j->of;
-    double *x = j->v->text;
+    double *x = eval_flow_text(&j->flow, number);
+    if (!x)
+        return err_memory(e, "a question");
     x[EVAL_TOKENS] = 1;
     x[EVAL_TOP1] = of[a.best].right;
     x[EVAL_NORM] = of[a.norm].right;
@@ -184,8 +224,9 @@ static void question_add(struct job *j)
         if (a.p[i] > 0)
             x[EVAL_KL] += a.p[i] * (j->base[i] - a.log_sum - (j->other[i] - b.log_sum));
     x[EVAL_KL] = x[EVAL_KL] < 0 ? 0 : x[EVAL_KL]; /* rounding: less than zero means nothing */
-    eval_text_end(j->v);
+    j->flow.counted++;
     j->n = 0;
+    return 0;
 }
 
 /* Log-probability of a piece's choice. */
@@ -211,36 +252,44 @@ static int piece_done(void *user, const struct text_piece *p, struct pair *pair,
     struct job *j = user;
     int rc = log_probability(j, pair_run(pair, FACE_BASE), p, &j->base[j->n], e);
     j->other[j->n] = j->base[j->n];
-    if (!rc && j->v->edited)
+    if (!rc && j->flow.v->edited)
         rc = log_probability(j, pair_shown(pair), p, &j->other[j->n], e);
     j->of[j->n] = j->way[j->taken++ % ON_THE_WAY];
     if (!rc && j->of[j->n++].last)
-        question_add(j);
+        rc = question_add(j, p->text, e);
     return rc;
 }
 
-static int between(void *user, const struct texts_place *next, struct err *e)
+static double share_of(const void *job)
 {
-    struct job *j = user;
-    (void)next;
-    return j->w->rest ? j->w->rest(j->w->user, j->v->texts,
-                                   j->size > 0 ? (double)text_file_at(j->file) / j->size : -1, e)
-                      : 0;
+    const struct job *j = job;
+    return j->size > 0 ? (double)text_file_at(j->file) / j->size : -1;
+}
+
+static int64_t units_of(const void *job)
+{
+    const struct job *j = job;
+    return j->number > j->first ? unit_of(j, j->number - 1) + 1 : 0;
+}
+
+static int open_file(struct job *j, struct err *e)
+{
+    static const struct text_form lines = {.format = TEXT_LINES};
+    struct stat st;
+    int rc = text_file_open(&j->file, j->path, &lines, e);
+    if (!rc && stat(j->path, &st) == 0 && S_ISREG(st.st_mode))
+        j->size = (double)st.st_size;
+    return rc;
 }
 
 int eval_choices_run(struct eval *v, const char *path, const struct choices_options *o,
                      const struct eval_work *w, struct err *e)
 {
-    struct job j = {.v = v, .w = w, .o = o, .path = path};
-    struct stat st;
-    const struct text_form lines = {.format = TEXT_LINES};
-    const struct batch_source source = {piece_next, place_none, &j};
-    const struct batch_work work = {.m = w->m,
-                                    .target = w->target,
-                                    .cache_bytes = w->cache_bytes,
-                                    .done = piece_done,
-                                    .user = &j,
-                                    .rest = between};
+    struct job j = {.flow = {.v = v, .w = w, .share = share_of, .units = units_of},
+                    .w = w,
+                    .o = o,
+                    .path = path};
+    const struct batch_source source = {piece_next, place_of, &j};
     int rc = lens_check(w->m, e);
     if (!rc && w->m->cfg.bidirectional)
         rc = err_set(e, ERR_BAD_INPUT,
@@ -248,12 +297,12 @@ int eval_choices_run(struct eval *v, const char *path, const struct choices_opti
                      "tokens that it should expect");
     v->edited = w->target->n_edits > 0, v->choices = true;
     if (!rc)
-        rc = text_file_open(&j.file, path, &lines, e);
-    if (!rc && stat(path, &st) == 0 && S_ISREG(st.st_mode))
-        j.size = (double)st.st_size;
+        rc = open_file(&j, e);
     if (!rc)
-        rc = batch_run_from(&source, &work, e);
-    if (!rc && !v->texts)
+        rc = seek(&j, &v->place, e);
+    if (!rc)
+        rc = eval_flow_run(&j.flow, &source, piece_done, e);
+    if (!rc && !v->texts && !ranks_rank(w->ranks))
         rc = err_set(e, ERR_BAD_INPUT, "%s · no question · a line for each: %s", path,
                      "{\"question\": \"…\", \"choices\": [\"…\", …], \"answer\": 0}");
     question_free(&j.question);

@@ -16,8 +16,8 @@ struct choices_options {
     int bos;             /* as model_tokens */
 };
 
-/* Over a .jsonl file (gzip'ed too), "-": standard input.  v: zero-initialised; `filter` and `top`
- * of the work are not looked at.  ERR_BAD_INPUT names the line. */
+/* Over a .jsonl file (gzip'ed too), "-": standard input, as eval_run; `filter` and `top` of the
+ * work are not looked at.  ERR_BAD_INPUT names the line. */
 int eval_choices_run(struct eval *v, const char *path, const struct choices_options *o,
                      const struct eval_work *w, struct err *e);
 

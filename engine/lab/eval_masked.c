@@ -6,9 +6,10 @@
 #include "lab/eval_parts.h"
 
 struct job {
-    struct eval *v;
+    struct eval_flow flow;
     struct texts *t;
     const struct eval_work *w;
+    int64_t units; /* a window each that has tokens: it takes as many passes */
     int32_t mask;
     struct text_piece window;
     int32_t *pos, n, next; /* [n] of the window's tokens that count, and which of them comes next */
@@ -34,7 +35,7 @@ static bool special(const struct tokenizer *t, int32_t id)
     return len == 0;
 }
 
-/* The next window with tokens that count: 1, 0 at the end, or negative. */
+/* The next window of this rank with tokens that count: 1, 0 at the end, or negative. */
 static int window_next(struct job *j, struct err *e)
 {
     int rc;
@@ -52,8 +53,9 @@ static int window_next(struct job *j, struct err *e)
         for (int32_t i = 0; i < all; i++)
             if (!special(j->w->m->tok, j->window.tokens[j->pos[i]]))
                 j->pos[j->n++] = j->pos[i];
-        if (j->n)
+        if (j->n && ranks_mine(j->w->ranks, j->units++))
             return 1;
+        j->n = 0;
     }
     return rc;
 }
@@ -67,6 +69,7 @@ static int piece_next(void *from, struct text_piece *out, struct err *e)
         return rc;
     int32_t at = j->pos[j->next++];
     *out = j->window;
+    out->unit = j->units - 1;
     memcpy(j->tokens, j->window.tokens, (size_t)out->n * sizeof *j->tokens);
     j->tokens[at] = j->mask;
     out->tokens = j->tokens, out->fresh = at, out->next = j->window.tokens[at];
@@ -82,45 +85,37 @@ static int piece_done(void *user, const struct text_piece *p, struct pair *pair,
 {
     struct job *j = user;
     struct run *base = pair_run(pair, FACE_BASE), *edited = pair_run(pair, FACE_EDITED);
-    struct lens_next x, y;
-    double kl = 0;
-    int rc = lens_tokens(base, p->fresh, p->fresh + 1, &p->next, &x, e);
+    struct lens_next x = {0}, y;
+    double kl = 0, *sum = eval_flow_text(&j->flow, p->text);
+    int rc = sum ? lens_tokens(base, p->fresh, p->fresh + 1, &p->next, &x, e)
+                 : err_memory(e, "a text");
     y = x;
-    if (!rc && j->v->edited)
+    if (!rc && j->flow.v->edited)
         rc = lens_tokens(edited, p->fresh, p->fresh + 1, &p->next, &y, e);
-    if (!rc && j->v->edited)
+    if (!rc && j->flow.v->edited)
         rc = lens_kl(base, edited, p->fresh, &kl, e);
-    if (p->text != j->v->at)
-        eval_text_end(j->v);
-    j->v->at = p->text;
     if (!rc)
-        eval_token_add(j->v, p->next, 0, &x, &y, kl);
+        eval_token_add(&j->flow, sum, p->next, 0, &x, &y, kl);
     return rc;
 }
 
-static int between(void *user, const struct texts_place *next, struct err *e)
+static double share_of(const void *job)
 {
-    struct job *j = user;
-    (void)next;
-    return j->w->rest
-               ? j->w->rest(j->w->user, (int64_t)(j->v->sum[EVAL_TOKENS] + j->v->text[EVAL_TOKENS]),
-                            texts_share(j->t), e)
-               : 0;
+    return texts_share(((const struct job *)job)->t);
+}
+
+static int64_t units_of(const void *job)
+{
+    return ((const struct job *)job)->units;
 }
 
 int eval_masked_run(struct eval *v, struct texts *t, const struct eval_work *w, struct err *e)
 {
-    struct job j = {.v = v, .t = t, .w = w};
+    struct job j = {.flow = {.v = v, .w = w, .share = share_of, .units = units_of}, .t = t, .w = w};
     const struct batch_source source = {piece_next, place, &j};
-    const struct batch_work work = {.m = w->m,
-                                    .target = w->target,
-                                    .cache_bytes = w->cache_bytes,
-                                    .done = piece_done,
-                                    .user = &j,
-                                    .rest = between};
     int rc = mask_of(w->m->tok, &j.mask, e);
     if (!rc)
-        rc = batch_run_from(&source, &work, e);
+        rc = eval_flow_run(&j.flow, &source, piece_done, e);
     free(j.pos), free(j.tokens);
     return rc;
 }

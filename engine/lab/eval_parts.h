@@ -5,11 +5,32 @@
 #include "lab/eval.h"
 #include "measure/lens.h"
 
-/* What is said of a token, without and with edits, to the text at hand. */
-void eval_token_add(struct eval *v, int32_t token, size_t bytes, const struct lens_next *base,
-                    const struct lens_next *other, double kl);
-/* What text[] holds is all of a text. */
-void eval_text_end(struct eval *v);
+/* What a unit of work adds to a text. */
+struct eval_part {
+    int64_t text;
+    double sum[EVAL_SUMS];
+};
+
+/* An evaluation on its way, whatever it is of: the first member of each kind's job. */
+struct eval_flow {
+    struct eval *v;
+    const struct eval_work *w;
+    double (*share)(const void *job);  /* of the work, that this rank is behind */
+    int64_t (*units)(const void *job); /* how many there are, once all are known */
+    struct gather gather;
+    struct eval_part *part; /* [n] of the unit at hand, by their texts */
+    size_t n;
+    int64_t counted; /* tokens, questions */
+};
+
+/* Over all that a source gives; `done` is called with the job. */
+int eval_flow_run(struct eval_flow *job, const struct batch_source *s, batch_fn *done,
+                  struct err *e);
+/* The sums of a text in the unit at hand; NULL: memory is out. */
+double *eval_flow_text(struct eval_flow *f, int64_t text);
+/* What is said of a token, without and with edits, to these sums. */
+void eval_token_add(struct eval_flow *f, double sum[EVAL_SUMS], int32_t token, size_t bytes,
+                    const struct lens_next *base, const struct lens_next *other, double kl);
 /* eval_run of a model that sees all tokens. */
 int eval_masked_run(struct eval *v, struct texts *t, const struct eval_work *w, struct err *e);
 

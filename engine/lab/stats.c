@@ -8,7 +8,7 @@
 #include "base/list.h"
 #include "names/alias.h"
 
-static const size_t widths[STAT_COUNT] = {
+const size_t stat_widths[STAT_COUNT] = {
 #define I64 sizeof(int64_t)
 #define F64 sizeof(double)
 #define F32 sizeof(float)
@@ -34,12 +34,23 @@ static void site_free(struct stats_site *s)
         free(s->top_tokens);
 }
 
+void stats_site_clear(struct stats_site *s)
+{
+    int64_t places = s->units * s->top;
+    for (int64_t i = 0; i < s->n; i++)
+        stat_bound(s, STAT_min)[i] = INFINITY, stat_bound(s, STAT_max)[i] = -INFINITY;
+    for (int64_t i = 0; i < places; i++)
+        s->top_value[i] = -INFINITY, s->top_text[i] = s->top_pos[i] = -1;
+    for (int64_t i = 0; i < places * STATS_CONTEXT; i++)
+        s->top_tokens[i] = -1;
+}
+
 static int site_alloc(struct stats_site *s, struct err *e)
 {
     int64_t places = s->units * s->top;
     bool there = true;
     for (int k = 0; k < STAT_COUNT; k++)
-        there &= (s->of[k] = zeros(s->n, widths[k])) != NULL;
+        there &= (s->of[k] = zeros(s->n, stat_widths[k])) != NULL;
     s->histogram = zeros(s->n * STATS_BINS, sizeof *s->histogram);
     s->top_value = zeros(places, sizeof *s->top_value);
     s->top_text = zeros(places, sizeof *s->top_text);
@@ -49,12 +60,7 @@ static int site_alloc(struct stats_site *s, struct err *e)
         site_free(s);
         return err_memory(e, "statistics of %s", s->name);
     }
-    for (int64_t i = 0; i < s->n; i++)
-        stat_bound(s, STAT_min)[i] = INFINITY, stat_bound(s, STAT_max)[i] = -INFINITY;
-    for (int64_t i = 0; i < places; i++)
-        s->top_value[i] = -INFINITY, s->top_text[i] = s->top_pos[i] = -1;
-    for (int64_t i = 0; i < places * STATS_CONTEXT; i++)
-        s->top_tokens[i] = -1;
+    stats_site_clear(s);
     return 0;
 }
 
@@ -181,7 +187,7 @@ static void moments_merge(struct stats_site *to, const struct stats_site *from, 
     stat_bound(to, STAT_max)[i] = fmaxf(stat_bound(to, STAT_max)[i], stat_bound(from, STAT_max)[i]);
 }
 
-static void site_merge(struct stats_site *to, const struct stats_site *from, int64_t texts)
+void stats_site_merge(struct stats_site *to, const struct stats_site *from, int64_t texts)
 {
     for (int64_t i = 0; i < to->n; i++)
         moments_merge(to, from, i);
@@ -237,7 +243,7 @@ int stats_merge(struct stats *to, const struct stats *from, struct err *e)
     if (rc)
         return rc;
     for (int i = 0; i < to->n; i++)
-        site_merge(&to->site[i], stats_find(from, to->site[i].name), to->place.text);
+        stats_site_merge(&to->site[i], stats_find(from, to->site[i].name), to->place.text);
     coactivation_merge(&to->together, &from->together);
     to->tokens += from->tokens;
     to->place.text += from->place.text, to->place.start = 0;

@@ -3,7 +3,8 @@
  *
  * Moments are kept as means and variances in double precision, to which a block of tokens is added
  * by Chan, Golub and LeVeque's update (1979), each block by two passes over its values; so two
- * sets of statistics can be merged, and what is stored is the state.  Values that are not finite
+ * sets of statistics can be merged, and what is stored is the state.  A run merges those of its
+ * units (stats_unit.h).  Values that are not finite
  * are left out and missing in `count`.  Histograms have the same edges everywhere, so that none
  * needs a second pass: by magnitude, two bins an octave from 2^-8 to 2^7, and one below and one
  * above.  Contexts are of units: elements, or where a hook has heads, heads, by the norm of their
@@ -44,6 +45,9 @@ struct stats_site {
     int32_t
         *top_tokens; /* [units][top][STATS_CONTEXT], the token itself at STATS_BEFORE; -1: none */
 };
+
+/* Bytes of a value. */
+extern const size_t stat_widths[STAT_COUNT];
 
 static inline int64_t *stat_count(const struct stats_site *s, enum stat k)
 {
@@ -94,6 +98,10 @@ int stats_continue(struct stats *s, const struct stats *now, struct err *e);
 /* All that is in `from` into `to`: of the same hooks, in any order, and made alike (`about`). Texts
  * of `from` are numbered behind those of `to`. */
 int stats_merge(struct stats *to, const struct stats *from, struct err *e);
+/* A hook more into the same hook's, whose texts are numbered `texts` higher. */
+void stats_site_merge(struct stats_site *to, const struct stats_site *from, int64_t texts);
+/* Of no tokens; its arrays are zeros. */
+void stats_site_clear(struct stats_site *s);
 
 /* The bin of a value, and the bounds between bins: edge[STATS_BINS + 1], infinite at the ends. */
 int stats_bin(float x);

@@ -188,9 +188,8 @@ static void together_add(struct writing *w, const struct coactivation *c)
 
 int stats_write(const struct stats *s, const char *path, const char *model, struct err *e)
 {
-    char state[400];
+    char place[PLACE_TEXT], state[PLACE_TEXT + 40];
     double edges[STATS_BINS + 1];
-    const struct texts_place *p = &s->place;
     char *names = names_text(&s->together);
     const struct tensor_meta meta[] = {{"program", "borescope " BORE_VERSION},
                                        {"model", model},
@@ -203,11 +202,8 @@ int stats_write(const struct stats *s, const char *path, const char *model, stru
                         .name = calloc(sites * PER_SITE + BESIDE, sizeof *w.name),
                         .d = calloc(sites * DERIVED_COUNT + 1, sizeof *w.d)};
     int rc = w.t && w.name && w.d && names ? 0 : err_memory(e, "%s", path);
-    snprintf(state, sizeof state,
-             "{\"taken\": %" PRId64 ", \"text\": %" PRId64 ", \"start\": %" PRId64
-             ", \"texts\": %" PRId64 ", \"tokens\": %" PRId64 ", \"seen\": \"%016" PRIx64
-             "%016" PRIx64 "\"}",
-             s->tokens, p->text, p->start, p->texts, p->tokens, p->seen.a, p->seen.b);
+    texts_place_print(&s->place, place);
+    snprintf(state, sizeof state, "{\"taken\": %" PRId64 ", %s}", s->tokens, place);
     stats_edges(edges);
     if (!rc) {
         for (int i = 0; i < s->n; i++)
@@ -332,43 +328,17 @@ static int site_read(struct stats *out, const struct checkpoint *st, const char 
     return site_check(s, file, out->tokens, e);
 }
 
-static int hex_get(const char *text, uint64_t *out)
-{
-    *out = 0;
-    for (int i = 0; i < 16; i++) {
-        const char *digits = "0123456789abcdef", *at = text[i] ? strchr(digits, text[i]) : NULL;
-        if (!at)
-            return -1;
-        *out = *out << 4 | (uint64_t)(at - digits);
-    }
-    return 0;
-}
-
 static int state_read(struct stats *s, const struct checkpoint *st, const char *file, struct err *e)
 {
-    const char *text = checkpoint_metadata(st, "state"), *about = checkpoint_metadata(st, "about"),
-               *seen = NULL;
+    const char *text = checkpoint_metadata(st, "state"), *about = checkpoint_metadata(st, "about");
     struct js_doc *doc = text && about ? js_parse(file, text, strlen(text), e) : NULL;
     struct js_node root = doc ? js_root(doc) : (struct js_node){0};
-    const struct {
-        const char *key;
-        int64_t *to;
-    } numbers[] = {{"taken", &s->tokens},
-                   {"text", &s->place.text},
-                   {"start", &s->place.start},
-                   {"texts", &s->place.texts},
-                   {"tokens", &s->place.tokens}};
     if (!text || !about)
         return err_set(e, ERR_BAD_INPUT,
                        "%s · is no file of statistics · `borescope stats` makes one", file);
-    int rc = doc ? 0 : err_code(e);
-    for (size_t i = 0; i < sizeof numbers / sizeof *numbers && !rc; i++)
-        rc = js_int(js_get(root, numbers[i].key), 0, INT64_C(1) << 53, numbers[i].to, e);
+    int rc = doc ? js_int(js_get(root, "taken"), 0, INT64_C(1) << 53, &s->tokens, e) : err_code(e);
     if (!rc)
-        rc = js_string(js_get(root, "seen"), &seen, NULL, e);
-    if (!rc && (strlen(seen) != 32 || hex_get(seen, &s->place.seen.a) ||
-                hex_get(seen + 16, &s->place.seen.b)))
-        rc = js_expected(js_get(root, "seen"), "32 hexadecimal digits", e);
+        rc = texts_place_read(&s->place, root, e);
     if (!rc && !(s->about = strdup(about)))
         rc = err_memory(e, "%s", file);
     js_close(doc);

@@ -1,19 +1,20 @@
 /* stats_run.c - see stats_run.h. */
 #include "lab/stats_run.h"
 
-#include <inttypes.h>
-#include <stdio.h>
 #include <stdlib.h>
-#include <string.h>
 
-#include "edit/edit.h"
+#include "lab/about.h"
+#include "lab/stats_unit.h"
 #include "run/run_device.h"
 
 struct job {
-    struct stats *s;
-    struct texts *t;
+    struct stats *s;        /* of whole units */
+    struct stats_unit unit; /* the one at hand */
+    struct units units;
+    struct gather gather;
     const struct stats_work *w;
-    float **peak; /* [s->n], or NULL */
+    int64_t tokens; /* taken by this rank, with those of an earlier run on rank 0 */
+    float **peak;   /* [s->n], or NULL */
     int32_t *row;
     float *together; /* chosen elements at each row */
     int32_t cap;
@@ -36,16 +37,8 @@ float stats_peak(const struct stats_site *s, int64_t element)
 
 int stats_about(struct stats *s, const struct stats_work *w, struct err *e)
 {
-    struct fingerprint model = fingerprint_model(w->m), rest = {0, 0};
-    const struct token_filter *f = w->filter;
-    char text[LIMIT_EDIT_TEXT];
-    for (int32_t i = 0; i < w->target->n_edits; i++) {
-        edit_print(w->target->edits[i], text, sizeof text);
-        fingerprint_add(&rest, text, strlen(text));
-    }
-    fingerprint_add(&rest, f->ids, (size_t)f->n * sizeof *f->ids);
-    const int32_t numbers[] = {f->without, f->next, f->first, f->last};
-    fingerprint_add(&rest, numbers, sizeof numbers);
+    struct fingerprint rest = {0, 0};
+    char *own;
     for (int i = 0; w->center && i < s->n; i++) {
         const struct stats_site *c = stats_find(w->center, s->site[i].name);
         if (!c || c->n != s->site[i].n)
@@ -55,15 +48,9 @@ int stats_about(struct stats *s, const struct stats_work *w, struct err *e)
                            s->site[i].name);
         fingerprint_add(&rest, c->histogram, (size_t)(c->n * STATS_BINS) * sizeof *c->histogram);
     }
-    int n = snprintf(text, sizeof text,
-                     "model %016" PRIx64 "%016" PRIx64 " window %d stride %d bos %d edits, filter "
-                     "and center %016" PRIx64 "%016" PRIx64,
-                     model.a, model.b, w->options->window, w->options->stride, w->options->bos,
-                     rest.a, rest.b);
-    char *own = malloc((size_t)n + 1);
-    if (!own)
-        return err_memory(e, "statistics");
-    memcpy(own, text, (size_t)n + 1);
+    int rc = about_make(&own, w->m, w->options, w->target, w->filter, rest, e);
+    if (rc)
+        return rc;
     free(s->about);
     s->about = own;
     return 0;
@@ -77,7 +64,7 @@ static int rows_room(struct job *j, int32_t n, struct err *e)
     if (!more)
         return err_memory(e, "%d positions", (int)n);
     j->row = more;
-    float *x = realloc(j->together, ((size_t)n * (size_t)j->s->together.n + 1) * sizeof *x);
+    float *x = realloc(j->together, ((size_t)n * (size_t)j->unit.s.together.n + 1) * sizeof *x);
     if (!x)
         return err_memory(e, "%d positions", (int)n);
     j->together = x, j->cap = n;
@@ -87,31 +74,61 @@ static int rows_room(struct job *j, int32_t n, struct err *e)
 static int add_piece(void *user, const struct text_piece *p, struct pair *pair, struct err *e)
 {
     struct job *j = user;
+    struct stats *to = &j->unit.s;
     struct run *r = pair_shown(pair);
     int rc = rows_room(j, p->n, e);
     int32_t n = rc ? 0 : token_filter_rows(j->w->filter, p, j->row);
-    for (int i = 0; i < j->s->n && n && !rc; i++) {
-        struct stats_site *s = &j->s->site[i];
+    for (int i = 0; i < to->n && n && !rc; i++) {
+        struct stats_site *s = &to->site[i];
         struct kn_view v;
         struct host_view host = {0};
         rc = run_view(r, s->site, 0, p->n, &v, e);
         if (!rc && !(rc = host_view_get(&host, j->w->m->be, &v, e))) {
             stats_add(s, &host.v, j->row, n, p, j->peak ? j->peak[i] : NULL);
-            coactivation_take(&j->s->together, s->site, &host.v, j->row, n, j->together);
+            coactivation_take(&to->together, s->site, &host.v, j->row, n, j->together);
         }
         host_view_drop(&host);
     }
     if (!rc)
-        coactivation_add(&j->s->together, j->together, n);
-    j->s->tokens += rc ? 0 : n;
+        coactivation_add(&to->together, j->together, n);
+    to->tokens += rc ? 0 : n;
+    j->tokens += rc ? 0 : n;
     return rc;
+}
+
+static int unit_done(void *user, int64_t unit, const struct texts_place *next, struct err *e)
+{
+    struct job *j = user;
+    stats_unit_end(&j->unit, next);
+    int rc = gather_give(&j->gather, unit, j->unit.bytes, j->unit.len, e);
+    stats_unit_clear(&j->unit);
+    return rc;
+}
+
+static int unit_merge(void *user, const void *bytes, size_t len, struct err *e)
+{
+    return stats_unit_merge(((struct job *)user)->s, bytes, len, e);
+}
+
+/* How far all are, to whoever asked. */
+static int tell(struct job *j, double share, struct err *e)
+{
+    struct gather_news news;
+    int rc = gather_poll(&j->gather, j->tokens, share, &news, e);
+    return rc || ranks_rank(j->w->ranks) || !j->w->rest ? rc
+                                                        : j->w->rest(j->w->user, j->s, &news, e);
 }
 
 static int between(void *user, const struct texts_place *next, struct err *e)
 {
     struct job *j = user;
-    j->s->place = *next;
-    return j->w->rest ? j->w->rest(j->w->user, j->s, j->t, e) : 0;
+    (void)next;
+    return tell(j, texts_share(j->units.texts), e);
+}
+
+static int wait(void *user, struct err *e)
+{
+    return tell(user, 1, e);
 }
 
 static int peaks(struct job *j, struct err *e)
@@ -131,30 +148,49 @@ static int peaks(struct job *j, struct err *e)
     return 0;
 }
 
-int stats_run(struct stats *s, struct texts *t, const struct stats_work *w, struct err *e)
+static int run(struct job *j, struct err *e)
 {
-    struct job j = {.s = s, .t = t, .w = w};
+    struct stats *s = j->s;
+    const struct batch_source source = {units_next, units_place, &j->units};
     struct site_ref *keep = malloc(((size_t)s->n + 1) * sizeof *keep);
-    struct batch_work work = {.m = w->m,
-                              .target = w->target,
+    struct batch_work work = {.m = j->w->m,
+                              .target = j->w->target,
                               .keep = keep,
                               .n_keep = s->n,
                               .stops = true,
-                              .cache_bytes = w->cache_bytes,
+                              .cache_bytes = j->w->cache_bytes,
                               .done = add_piece,
-                              .user = &j,
+                              .user = j,
+                              .unit_done = unit_done,
                               .rest = between};
-    int rc = keep ? peaks(&j, e) : err_memory(e, "statistics");
+    int rc = keep ? 0 : err_memory(e, "statistics");
     for (int i = 0; keep && i < s->n; i++)
         keep[i] = s->site[i].site;
     if (!rc)
-        rc = texts_seek(t, &s->place, e);
+        rc = texts_seek(j->units.texts, &s->place, e);
     if (!rc)
-        rc = batch_run(t, &work, e);
+        rc = batch_run_from(&source, &work, e);
     if (!rc)
-        texts_place(t, &s->place);
+        rc = gather_end(&j->gather, units_count(&j->units), wait, j, e);
+    if (!rc)
+        texts_place(j->units.texts, &s->place);
+    free(keep);
+    return rc;
+}
+
+int stats_run(struct stats *s, struct texts *t, const struct stats_work *w, struct err *e)
+{
+    struct job j = {.s = s, .w = w, .units = {.texts = t, .ranks = w->ranks}, .tokens = s->tokens};
+    j.gather = (struct gather){.ranks = w->ranks, .merge = unit_merge, .user = &j};
+    int rc = stats_unit_open(&j.unit, s, e);
+    if (!rc)
+        rc = peaks(&j, e);
+    if (!rc)
+        rc = run(&j, e);
     for (int i = 0; i < s->n && j.peak; i++)
         free(j.peak[i]);
-    free(j.peak), free(j.row), free(j.together), free(keep);
+    free(j.peak), free(j.row), free(j.together);
+    stats_unit_close(&j.unit);
+    gather_free(&j.gather);
     return rc;
 }

@@ -3,6 +3,7 @@
 
 #include <dirent.h>
 #include <errno.h>
+#include <inttypes.h>
 #include <limits.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -252,6 +253,44 @@ int texts_seek(struct texts *t, const struct texts_place *place, struct err *e)
                        t->path[0]);
     t->at = *place;
     return 0;
+}
+
+void texts_place_print(const struct texts_place *p, char text[PLACE_TEXT])
+{
+    snprintf(text, PLACE_TEXT,
+             "\"text\": %" PRId64 ", \"start\": %" PRId64 ", \"texts\": %" PRId64
+             ", \"tokens\": %" PRId64 ", \"seen\": \"%016" PRIx64 "%016" PRIx64 "\"",
+             p->text, p->start, p->texts, p->tokens, p->seen.a, p->seen.b);
+}
+
+static int hex_get(const char *text, uint64_t *out)
+{
+    *out = 0;
+    for (int i = 0; i < 16; i++) {
+        const char *digits = "0123456789abcdef", *at = text[i] ? strchr(digits, text[i]) : NULL;
+        if (!at)
+            return -1;
+        *out = *out << 4 | (uint64_t)(at - digits);
+    }
+    return 0;
+}
+
+int texts_place_read(struct texts_place *p, struct js_node object, struct err *e)
+{
+    const struct {
+        const char *key;
+        int64_t *to;
+    } numbers[] = {
+        {"text", &p->text}, {"start", &p->start}, {"texts", &p->texts}, {"tokens", &p->tokens}};
+    const char *seen = NULL;
+    int rc = 0;
+    for (size_t i = 0; i < sizeof numbers / sizeof *numbers && !rc; i++)
+        rc = js_int(js_get(object, numbers[i].key), 0, INT64_C(1) << 53, numbers[i].to, e);
+    if (!rc)
+        rc = js_string(js_get(object, "seen"), &seen, NULL, e);
+    if (!rc && (strlen(seen) != 32 || hex_get(seen, &p->seen.a) || hex_get(seen + 16, &p->seen.b)))
+        rc = js_expected(js_get(object, "seen"), "32 hexadecimal digits", e);
+    return rc;
 }
 
 double texts_share(const struct texts *t)

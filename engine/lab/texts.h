@@ -10,6 +10,7 @@
 #ifndef TEXTS_H
 #define TEXTS_H
 
+#include "base/json.h"
 #include "lab/text_file.h"
 #include "model/fingerprint.h"
 #include "model/model.h"
@@ -31,6 +32,7 @@ struct text_piece {
     int32_t n;
     int32_t next;       /* the token of the text that follows the window, -1: none */
     int32_t fresh;      /* tokens[fresh..n) were in no window before */
+    int64_t unit;       /* of work that it is part of (units.h) */
     int64_t text;       /* number of the text in the set, from 0, skipped ones counted */
     int64_t start;      /* where the window begins, in tokens of the text */
     int64_t length;     /* of the text, in tokens */
@@ -61,6 +63,10 @@ void texts_place(const struct texts *t, struct texts_place *out);
 /* Go on at a place, of a set that nothing was taken from: earlier texts are read again and must be
  * the ones that were there, else ERR_BAD_INPUT. */
 int texts_seek(struct texts *t, const struct texts_place *place, struct err *e);
+/* A place as members of a JSON object, and back. */
+enum { PLACE_TEXT = 240 };
+void texts_place_print(const struct texts_place *p, char text[PLACE_TEXT]);
+int texts_place_read(struct texts_place *p, struct js_node object, struct err *e);
 /* The share of the work that is done, by bytes, texts or tokens; negative: not known. */
 double texts_share(const struct texts *t);
 

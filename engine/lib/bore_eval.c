@@ -18,10 +18,11 @@ struct ear {
     void *user;
 };
 
-static int hear(void *user, int64_t tokens, double share, struct err *e)
+static int hear(void *user, const struct eval *v, const struct gather_news *news, struct err *e)
 {
     const struct ear *x = user;
-    return x->progress && x->progress(x->user, tokens, share)
+    (void)v;
+    return x->progress && x->progress(x->user, news->done, news->share)
                ? err_set(e, ERR_CANCELLED, "eval · stopped by its caller")
                : 0;
 }

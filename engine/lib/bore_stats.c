@@ -30,10 +30,10 @@ struct ear {
     void *user;
 };
 
-static int hear(void *user, const struct stats *s, const struct texts *t, struct err *e)
+static int hear(void *user, const struct stats *s, const struct gather_news *news, struct err *e)
 {
     struct ear *x = user;
-    enum bore_stats_answer a = x->progress ? x->progress(x->user, s->tokens, texts_share(t))
+    enum bore_stats_answer a = x->progress ? x->progress(x->user, news->done, news->share)
                                            : BORE_STATS_GO_ON;
     if (a == BORE_STATS_SAVE && x->w->resume)
         return stats_write(s, x->w->resume, x->m->m->name, e);

@@ -339,15 +339,21 @@ static int32_t nth(const struct sweep *s, int32_t i)
     return s->order ? s->order[i] : i;
 }
 
-int sweep_step(struct sweep *s, int32_t cells, sweep_fn *fn, void *user, struct err *e)
+static int sides_ready(struct sweep *s, struct err *e)
 {
-    int32_t list[SWEEP_TOGETHER], most = s->paths ? SWEEP_PATHS : SWEEP_TOGETHER;
     int rc = 0;
     for (int32_t k = 0; k < s->n_sides && !rc; k++) {
         rc = sweep_side_ready(s, &s->side[k], e);
         if (rc && s->n_sides > 1)
             err_prefix(e, "prompt %d", (int)k + 1);
     }
+    return rc;
+}
+
+int sweep_step(struct sweep *s, int32_t cells, sweep_fn *fn, void *user, struct err *e)
+{
+    int32_t list[SWEEP_TOGETHER], most = s->paths ? SWEEP_PATHS : SWEEP_TOGETHER;
+    int rc = sides_ready(s, e);
     while (!rc && cells > 0 && s->next < s->cells) {
         int32_t n = 0, to = s->next;
         for (; to < s->cells && n < most && n < cells; to++)
@@ -358,6 +364,59 @@ int sweep_step(struct sweep *s, int32_t cells, sweep_fn *fn, void *user, struct 
         s->next = rc ? s->next : to;
         cells -= n;
     }
+    return rc;
+}
+
+/* ---- units ---- */
+
+int32_t sweep_units(const struct sweep *s)
+{
+    return (s->cells + SWEEP_UNIT - 1) / SWEEP_UNIT;
+}
+
+static int32_t unit_cells(const struct sweep *s, int32_t unit)
+{
+    int32_t left = s->cells - unit * SWEEP_UNIT;
+    return left < SWEEP_UNIT ? left : SWEEP_UNIT;
+}
+
+int sweep_unit_compute(struct sweep *s, int32_t unit, struct sweep_unit_cell *out, sweep_fn *fn,
+                       void *user, struct err *e)
+{
+    int32_t list[SWEEP_TOGETHER], most = s->paths ? SWEEP_PATHS : SWEEP_TOGETHER,
+                                  end = unit * SWEEP_UNIT + unit_cells(s, unit);
+    int rc = sides_ready(s, e);
+    for (int32_t c = unit * SWEEP_UNIT, n; c < end && !rc; c += n) {
+        for (n = 0; n < most && c + n < end; n++)
+            list[n] = c + n;
+        for (int32_t k = 0; k < s->n_sides && !rc; k++)
+            rc = side_cells(s, &s->side[k], list, n, fn, user, e);
+    }
+    for (int32_t c = unit * SWEEP_UNIT; c < end && !rc; c++)
+        for (int32_t k = 0; k < s->n_sides; k++)
+            *out++ = (struct sweep_unit_cell){s->side[k].value[c],
+                                              s->side[k].state[c] == CELL_GONE};
+    return rc;
+}
+
+size_t sweep_unit_bytes(const struct sweep *s, int32_t unit)
+{
+    return (size_t)unit_cells(s, unit) * (size_t)s->n_sides * sizeof(struct sweep_unit_cell);
+}
+
+int sweep_unit_take(struct sweep *s, int32_t unit, const struct sweep_unit_cell *cells,
+                    struct err *e)
+{
+    int rc = sides_ready(s, e);
+    for (int32_t i = 0; i < unit_cells(s, unit) && !rc; i++)
+        for (int32_t k = 0; k < s->n_sides; k++, cells++) {
+            int32_t c = unit * SWEEP_UNIT + i;
+            struct sweep_side *d = &s->side[k];
+            if (d->state[c] != CELL_WAITS)
+                continue;
+            d->value[c] = cells->value;
+            cell_settle(s, d, c, cells->gone ? CELL_GONE : CELL_DONE);
+        }
     return rc;
 }
 

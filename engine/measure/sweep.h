@@ -97,6 +97,20 @@ int sweep_step(struct sweep *s, int32_t cells, sweep_fn *fn, void *user, struct 
  * means over the prompts that have such a cell, errors standard errors of them, 0 for one prompt.
  * Refused: paths, scores, metrics without a gradient, edits of weights. */
 int sweep_attribute(struct sweep *s, float *values, float *errors, bool *there, struct err *e);
+/* Cells in units of SWEEP_UNIT, in their own order, so that several processes can share a sweep
+ * (base/ranks.h): one computes a unit (all of its cells, into out[cells of it][prompts]), another
+ * takes what came of it. */
+enum { SWEEP_UNIT = 64 };
+struct sweep_unit_cell {
+    double value;
+    int64_t gone; /* there is no such thing in this prompt */
+};
+int32_t sweep_units(const struct sweep *s);
+size_t sweep_unit_bytes(const struct sweep *s, int32_t unit);
+int sweep_unit_compute(struct sweep *s, int32_t unit, struct sweep_unit_cell *out, sweep_fn *fn,
+                       void *user, struct err *e);
+int sweep_unit_take(struct sweep *s, int32_t unit, const struct sweep_unit_cell *cells,
+                    struct err *e);
 /* Another metric, one for each prompt: cells whose final residual rows were kept and are all that
  * it reads have their values by the next step without being run again; of a few tokens only their
  * logits are computed.  One that is refused for any prompt changes nothing: the sweep is still of

@@ -7,6 +7,9 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
+#include <sys/stat.h>
+#include <signal.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -230,4 +233,39 @@ char *file_read(const char *path, size_t *len)
     if (fd < 0)
         fail_msg("%s: %s", path, strerror(errno));
     return contents(fd, len);
+}
+
+static void wait_ms(long ms)
+{
+    nanosleep(&(struct timespec){ms / 1000, ms % 1000 * 1000000}, NULL);
+}
+
+static ino_t number_of(const char *path)
+{
+    struct stat st;
+    return stat(path, &st) ? 0 : st.st_ino;
+}
+
+bool command_killed(const char *const *args, const char *out, const char *part, long ms)
+{
+    ino_t before = part ? number_of(part) : 0;
+    int status = 0;
+    pid_t pid = fork(), ended = 0;
+    assert_true(pid >= 0);
+    if (!pid) {
+        if (!freopen(out, "w", stdout))
+            _exit(126);
+        execv(BORESCOPE, (char *const *)(uintptr_t)args);
+        _exit(127);
+    }
+    while (part && number_of(part) == before && !(ended = waitpid(pid, &status, WNOHANG)))
+        wait_ms(1);
+    if (ms >= 0 && !ended) {
+        wait_ms(ms);
+        kill(pid, SIGKILL);
+    }
+    if (!ended)
+        assert_int_equal(waitpid(pid, &status, 0), pid);
+    assert_true(WIFSIGNALED(status) || WEXITSTATUS(status) == 0);
+    return WIFEXITED(status);
 }

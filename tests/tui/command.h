@@ -22,6 +22,9 @@ struct result {
 struct result command_run(const char *input, const char *const *args);
 #define RUN(...) command_run(NULL, (const char *const[]){__VA_ARGS__, NULL})
 void result_free(struct result *r);
+/* The command (args[0] is its name), killed `ms` after it has written `part` anew, or has begun
+ * where that is NULL; ms < 0: not killed.  Did it end by itself?  Its output goes to `out`. */
+bool command_killed(const char *const *args, const char *out, const char *part, long ms);
 
 /* It succeeded and printed one JSON document, which is returned (js_close); the result is freed. */
 struct js_doc *command_json(const char *const *args);

@@ -6,6 +6,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 static struct js_node measure(struct js_doc *doc, const char *name)
 {
@@ -207,6 +208,90 @@ static void questions_in_batches(void **state)
     folder_remove(folder);
 }
 
+/* Killed at random and gone on with, it prints what a run that nothing disturbed prints. */
+static void killed_prints(const char *const *args, int n_args, const char *folder, uint32_t seed)
+{
+    char *out = folder_path(folder, "out.json"), *part = folder_path(folder, "p.safetensors");
+    const char *all[24] = {"borescope"};
+    const char *asked = getenv("BORE_KILLS"); /* more than the few of every day */
+    int times = 0, kills = asked ? (int)strtol(asked, NULL, 10) : 5;
+    assert_true(n_args + 6 < 24);
+    memcpy(all + 1, args, (size_t)n_args * sizeof *args);
+    struct result whole = command_run(NULL, all + 1);
+    assert_int_equal(whole.status, 0);
+    memcpy(all + 1 + n_args, ((const char *const[]){"--resume", part, "--every", "0"}),
+           4 * sizeof *all);
+    for (bool ended = false; !ended; times++) {
+        seed = seed * 1664525 + 1013904223;
+        ended = times < kills
+                    ? command_killed(all, out, times % 4 == 3 ? NULL : part, (long)(seed >> 27))
+                    : command_killed(all, out, NULL, -1);
+    }
+    size_t len;
+    char *got = file_read(out, &len);
+    assert_true(times >= 3 && len == whole.out_len);
+    assert_memory_equal(got, whole.out, len);
+    assert_int_not_equal(access(part, F_OK), 0);
+    result_free(&whole);
+    free(got), free(out), free(part);
+}
+
+/* Texts of several units of work, and questions; NULL: none. */
+static void write_lines(const char *texts, const char *questions)
+{
+    FILE *t = fopen(texts, "wb"), *q = fopen(questions ? questions : "/dev/null", "wb");
+    assert_true(t && q);
+    for (int i = 0; i < 260; i++) {
+        for (int k = 0; k < 3 + i * 7 % 29; k++)
+            fprintf(t, "%s ", (i + k * k) % 3 ? "one two" : "three");
+        fputc('\n', t);
+        fprintf(q,
+                "{\"question\": \"One %d\", \"choices\": [\"two\", \"three\"], \"answer\": %d}\n",
+                i % 17, i % 2);
+    }
+    fclose(t), fclose(q);
+}
+
+static void killed(void **state)
+{
+    (void)state;
+    char *folder = folder_make(), *texts = folder_path(folder, "t.txt"),
+         *questions = folder_path(folder, "q.jsonl");
+    write_lines(texts, questions);
+    const char *const of_texts[] = {"eval",     "teach", texts, "--window",          "40",
+                                    "--stride", "30",    "-e",  "hook_embed *= 0.9", "--json"},
+                      *const of_questions[] = {"eval", "teach", questions, "--choices", "--json"};
+    killed_prints(of_texts, 10, folder, 3);
+    killed_prints(of_questions, 5, folder, 4);
+    free(texts), free(questions);
+    folder_remove(folder);
+}
+
+/* A state is of one command; what is none is refused, and stays. */
+static void states(void **state)
+{
+    (void)state;
+    char *folder = folder_make(), *texts = folder_path(folder, "t.txt"),
+         *part = folder_path(folder, "p.safetensors");
+    write_lines(texts, NULL);
+    const char *const args[] = {"borescope", "eval",    "teach", texts, "--resume",
+                                part,        "--every", "0",     NULL};
+    assert_false(command_killed(args, "/dev/null", part, 0));
+    assert_refused(RUN("eval", "teach", texts, "--resume", part, "-e", "hook_embed *= 2"), 1,
+                   "another model, other edits");
+    assert_refused(RUN("eval", "teach", "tests/fixtures/prompts/eval.txt", "--resume", part), 1,
+                   "not the texts that were read before");
+    write_file(part, "nothing");
+    assert_refused(RUN("eval", "teach", texts, "--resume", part), 1, "p.safetensors");
+    assert_int_equal(access(part, F_OK), 0);
+    struct result r = RUN("stats", "teach", texts, "--limit", "2", "-c", "hook_embed", "-o", part);
+    assert_int_equal(r.status, 0);
+    result_free(&r);
+    assert_refused(RUN("eval", "teach", texts, "--resume", part), 1, "no state of an evaluation");
+    free(texts), free(part);
+    folder_remove(folder);
+}
+
 static void prints(void **state)
 {
     (void)state;
@@ -268,6 +353,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(as_hugging_face), cmocka_unit_test(masked_as_hugging_face),
         cmocka_unit_test(as_lm_eval),      cmocka_unit_test(questions_in_batches),
+        cmocka_unit_test(killed),          cmocka_unit_test(states),
         cmocka_unit_test(as_loss),         cmocka_unit_test(filters),
         cmocka_unit_test(prints),          cmocka_unit_test(refuses)};
     return cmocka_run_group_tests(tests, NULL, NULL);

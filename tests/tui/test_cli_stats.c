@@ -3,13 +3,9 @@
 #include "command.h"
 
 #include <math.h>
-#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/stat.h>
-#include <sys/wait.h>
-#include <time.h>
 #include <unistd.h>
 
 #include "model/checkpoint.h"
@@ -72,43 +68,6 @@ static void what_it_prints(void **state)
     folder_remove(folder);
 }
 
-static void wait_ms(long ms)
-{
-    nanosleep(&(struct timespec){ms / 1000, ms % 1000 * 1000000}, NULL);
-}
-
-static ino_t number_of(const char *path)
-{
-    struct stat st;
-    return stat(path, &st) ? 0 : st.st_ino;
-}
-
-/* The command, killed `ms` after it has written `part` anew, or has begun where that is NULL; ms <
- * 0: not killed.  Did it end by itself? */
-static bool killed_after(const char *const *args, const char *part, long ms)
-{
-    ino_t before = part ? number_of(part) : 0;
-    int status = 0;
-    pid_t pid = fork(), ended = 0;
-    assert_true(pid >= 0);
-    if (!pid) {
-        if (!freopen("/dev/null", "w", stdout))
-            _exit(126);
-        execv(BORESCOPE, (char *const *)(uintptr_t)args);
-        _exit(127);
-    }
-    while (part && number_of(part) == before && !(ended = waitpid(pid, &status, WNOHANG)))
-        wait_ms(1);
-    if (ms >= 0 && !ended) {
-        wait_ms(ms);
-        kill(pid, SIGKILL);
-    }
-    if (!ended)
-        assert_int_equal(waitpid(pid, &status, 0), pid);
-    assert_true(WIFSIGNALED(status) || WEXITSTATUS(status) == 0);
-    return WIFEXITED(status);
-}
-
 /* Killed twenty times and gone on with, it ends with the file of a run that nothing disturbed. */
 static void killed(void **state)
 {
@@ -130,8 +89,9 @@ static void killed(void **state)
     for (bool ended = false; !ended; times++) {
         seed = seed * 1664525 + 1013904223;
         bool at_once = times % 4 == 3;
-        ended = times < 20 ? killed_after(args, at_once ? NULL : part, (long)(seed >> 27))
-                           : killed_after(args, NULL, -1);
+        ended = times < 20
+                    ? command_killed(args, "/dev/null", at_once ? NULL : part, (long)(seed >> 27))
+                    : command_killed(args, "/dev/null", NULL, -1);
         early += at_once;
     }
     assert_true(times > 8 && early >= 2);

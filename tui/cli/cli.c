@@ -7,6 +7,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "base/ranks.h"
 #include "edit/edit_reach.h"
 #include "save/image_file.h"
 #include "measure/lens.h"
@@ -97,6 +98,21 @@ static int devices_name(struct cli *c, const char *end, char *name, size_t size)
     return rc;
 }
 
+/* Of several CUDA devices each of a node's ranks takes one, in turn. */
+static bool device_of_rank(const struct cli *c, char *name, size_t size)
+{
+    struct kn_device list[KN_DEVICES_MAX];
+    const struct kn_options k = {.threads = 1, .cpu = -1};
+    const char *cuda[KN_DEVICES_MAX];
+    int n = ranks_size(c->ranks) > 1 ? kn_devices(&k, list) : 0, count = 0;
+    for (int i = 0; i < n; i++)
+        if (list[i].there && strncmp(list[i].name, "cuda:", 5) == 0)
+            cuda[count++] = list[i].name;
+    if (count > 1)
+        snprintf(name, size, "%s", cuda[ranks_of_node(c->ranks) % count]);
+    return count > 1;
+}
+
 /* What kn_open takes for --backend, --devices and --blas. */
 static int backend_name(struct cli *c, char *name, size_t size)
 {
@@ -106,6 +122,9 @@ static int backend_name(struct cli *c, char *name, size_t size)
         return devices_name(c, end, name, size);
     if (o->blas && strcmp(where, "auto") == 0)
         where = "cuda";
+    char own[32];
+    if ((!strcmp(where, "auto") || !strcmp(where, "cuda")) && device_of_rank(c, own, sizeof own))
+        where = own;
     if (o->blas && (strncmp(where, "cuda", 4) != 0 || strchr(where, ',')))
         return err_set(&c->err, ERR_USAGE, "--blas with --backend %.60s · it is for cuda", where);
     return (size_t)snprintf(name, size, "%s%s", where, end) < size
@@ -117,7 +136,8 @@ static int open_backend(struct cli *c, const char *name)
 {
     const struct options *o = c->opt;
     char why[256];
-    struct kn_options k = {.backend = name, .threads = o->threads, .cpu = -1};
+    struct kn_options k = {
+        .backend = name, .threads = o->threads ? o->threads : ranks_threads(c->ranks), .cpu = -1};
     if (o->cpu && (k.cpu = kn_cpu_parse(o->cpu)) < 0)
         return err_set(&c->err, ERR_USAGE, "--cpu \"%s\" · portable, avx2 or avx512", o->cpu);
     c->be = kn_open(&k, why, sizeof why);

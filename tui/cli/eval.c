@@ -4,15 +4,18 @@
 
 #include <math.h>
 #include <stdlib.h>
+#include <string.h>
 
-#include "progress.h"
+#include "long_work.h"
 #include "texts.h"
 
-static int rest(void *user, int64_t counted, double share, struct err *e)
+static int rest(void *user, const struct eval *v, const struct gather_news *news, struct err *e)
 {
-    (void)e;
-    progress_tell(user, share, counted);
-    return 0;
+    struct long_work *w = user;
+    long_work_tell(w, news);
+    if (!long_work_due(w, &v->place))
+        return 0;
+    return long_work_saved(w, &v->place, eval_write(v, w->c->opt->state, e));
 }
 
 /* The columns of a value, those of edits only with them. */
@@ -83,59 +86,106 @@ static int print_table(struct cli *c, const struct eval *v)
     return cli_table(c, t);
 }
 
-static int eval_texts(struct cli *c, struct eval *v, struct eval_work *w)
-{
+/* What is evaluated. */
+struct asked {
+    struct eval v;
+    struct eval_work work;
+    struct pair_target target;
     struct token_filter filter;
-    int32_t *ids = NULL;
-    struct texts *t = NULL;
-    int rc = texts_filter(c, &filter, &ids);
+    int32_t *ids; /* of the filter */
+    struct texts_options options;
+    struct texts *texts;
+    const char *questions; /* a path */
+};
+
+static int open_texts(struct cli *c, struct asked *a)
+{
+    int rc = texts_filter(c, &a->filter, &a->ids);
     if (!rc)
-        rc = texts_open_named(c, &t);
-    w->filter = &filter;
-    if (!rc)
-        rc = eval_run(v, t, w, &c->err);
-    texts_close(t);
-    free(ids);
-    return rc;
+        rc = texts_open_named(c, &a->texts);
+    a->work.filter = &a->filter, a->work.options = &a->options;
+    return rc ? rc : texts_options(c, &a->options);
 }
 
-static int eval_choices(struct cli *c, struct eval *v, const struct eval_work *w)
+static int open_choices(struct cli *c, struct asked *a)
 {
     static const uint8_t of_texts[] = {ON(paragraphs), ON(format),       ON(field),  ON(label),
                                        ON(window),     ON(stride),       ON(sample), ON(seed),
                                        ON(pos),        ON(limit_tokens), ON(top),    ON(only_token),
                                        ON(skip_token)};
-    const struct options *o = c->opt;
-    const struct choices_options how = {.skip = o->skip, .limit = o->limit, .bos = cli_bos(o)};
     for (size_t i = 0; i < sizeof of_texts; i++)
-        if (o->given[of_texts[i]])
+        if (c->opt->given[of_texts[i]])
             return err_set(&c->err, ERR_USAGE, "--%s · is of texts, not of questions (--choices)",
                            option_table[of_texts[i]].name);
-    return o->n_words ? eval_choices_run(v, o->words[0], &how, w, &c->err)
-                      : err_set(&c->err, ERR_USAGE,
-                                "eval · which questions? · a .jsonl file, or - for standard input");
+    a->options.bos = cli_bos(c->opt), a->work.options = &a->options;
+    return texts_path(c, "questions", "a .jsonl file", &a->questions);
+}
+
+/* An evaluation of nothing yet, or what --resume has of it. */
+static int state_open(struct cli *c, struct asked *a)
+{
+    struct eval kept = {0};
+    int rc = eval_about(&a->v, &a->work, c->opt->choices, &c->err);
+    if (rc || !long_work_goes_on(c))
+        return rc;
+    rc = eval_read(&kept, c->opt->state, &c->err);
+    if (!rc && memcmp(&kept.about, &a->v.about, sizeof kept.about) != 0)
+        rc = err_set(&c->err, ERR_BAD_INPUT,
+                     "%.200s · is of another model, other edits, windows or filters · give the "
+                     "command that it was made by, or another file",
+                     c->opt->state);
+    if (rc)
+        err_prefix(&c->err, "--resume");
+    else
+        a->v = kept;
+    return rc;
+}
+
+static int open_all(struct cli *c, struct asked *a, struct long_work *w)
+{
+    int rc = long_work_check(c);
+    if (!rc)
+        rc = cli_model(c, true);
+    if (!rc)
+        rc = cli_target(c, &a->target);
+    a->work = (struct eval_work){.m = c->m,
+                                 .target = &a->target,
+                                 .top = c->opt->top,
+                                 .cache_bytes = rc || !a->target.n_edits ? 0 : cli_cache_bytes(c),
+                                 .ranks = c->ranks,
+                                 .rest = rest,
+                                 .user = w};
+    if (!rc)
+        rc = c->opt->choices ? open_choices(c, a) : open_texts(c, a);
+    return rc ? rc : state_open(c, a);
+}
+
+static int evaluate(struct cli *c, struct asked *a)
+{
+    const struct options *o = c->opt;
+    const struct choices_options how = {.skip = o->skip, .limit = o->limit, .bos = cli_bos(o)};
+    return o->choices ? eval_choices_run(&a->v, a->questions, &how, &a->work, &c->err)
+                      : eval_run(&a->v, a->texts, &a->work, &c->err);
 }
 
 int cli_eval(struct cli *c)
 {
-    struct eval v = {0};
-    struct pair_target target;
-    struct progress progress;
-    int rc = cli_model(c, true);
-    if (!rc)
-        rc = cli_target(c, &target);
-    progress_begin(&progress, c->opt->choices ? "questions" : "tokens", 0);
+    struct asked a = {.questions = NULL};
+    struct long_work w;
+    int rc = open_all(c, &a, &w);
+    rc = long_work_agree(c, rc, &a.v.about, sizeof a.v.about, &a.v.place, sizeof a.v.place);
     if (!rc) {
-        struct eval_work work = {.m = c->m,
-                                 .target = &target,
-                                 .top = c->opt->top,
-                                 .cache_bytes = target.n_edits ? cli_cache_bytes(c) : 0,
-                                 .rest = rest,
-                                 .user = &progress};
-        rc = c->opt->choices ? eval_choices(c, &v, &work) : eval_texts(c, &v, &work);
+        long_work_begin(&w, c, c->opt->choices ? "questions" : "tokens",
+                        (int64_t)(a.v.sum[EVAL_TOKENS] + a.v.text[EVAL_TOKENS]));
+        rc = evaluate(c, &a);
+        long_work_end(&w);
     }
-    progress_end(&progress);
-    if (!rc)
-        rc = c->opt->json ? print_json(c, &v) : print_table(c, &v);
+    if (!rc && !ranks_rank(c->ranks)) {
+        rc = c->opt->json ? print_json(c, &a.v) : print_table(c, &a.v);
+        if (!rc)
+            long_work_forget(c);
+    }
+    texts_close(a.texts);
+    free(a.ids);
     return rc;
 }

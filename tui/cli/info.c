@@ -4,6 +4,7 @@
 
 #include "model/arch.h"
 #include "cli.h"
+#include "long_work.h"
 #include "model/hub.h"
 #include "model/process.h"
 #include "text.h"
@@ -129,6 +130,7 @@ int cli_info(struct cli *c)
         {"copied_bytes", NULL, weights ? (int64_t)c->m->copied : -1},
         {"processing", process_text(c->m->process, process, sizeof process), 0},
         {"backends", backends, 0},
+        {"ranks", long_work_mpi(), 0},
         {"backend", c->be ? c->be->describe : "none opened", 0},
     };
     int n = sizeof facts / sizeof *facts;

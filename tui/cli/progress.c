@@ -5,7 +5,7 @@
 #include <time.h>
 #include <unistd.h>
 
-enum { BAR = 30 };
+enum { BAR = 30, WARN_SECONDS = 60 };
 
 double progress_now(void)
 {
@@ -19,7 +19,7 @@ void progress_begin(struct progress *p, const char *what, int64_t before)
     *p = (struct progress){.begun = progress_now(), .before = before, .what = what};
 }
 
-double progress_tell(struct progress *p, double share, int64_t done)
+double progress_tell(struct progress *p, double share, int64_t done, const char *tail)
 {
     double t = progress_now();
     if (!isatty(STDERR_FILENO) || t - p->shown < 0.1)
@@ -39,8 +39,18 @@ double progress_tell(struct progress *p, double share, int64_t done)
             (double)(done - p->before) / (t - p->begun));
     if (share > p->first && p->first >= 0)
         fprintf(stderr, " · %.0f s left", (1 - share) / (share - p->first) * (t - p->first_time));
-    fputs(" \033[K", stderr);
+    fprintf(stderr, "%s \033[K", tail);
     return t;
+}
+
+void progress_warn(struct progress *p, const char *text)
+{
+    double t = progress_now();
+    if (p->warned > 0 && t - p->warned < WARN_SECONDS)
+        return;
+    progress_end(p);
+    fprintf(stderr, "borescope: %s\n", text);
+    p->warned = t;
 }
 
 void progress_end(const struct progress *p)

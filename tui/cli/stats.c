@@ -3,11 +3,10 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <unistd.h>
 
 #include "lab/stats_run.h"
 #include "model/tensor_write.h"
-#include "progress.h"
+#include "long_work.h"
 #include "texts.h"
 
 /* A run of the command. */
@@ -19,8 +18,7 @@ struct work {
     struct pair_target target;
     struct token_filter filter;
     int32_t *ids; /* of the filter */
-    struct progress progress;
-    double saved;
+    struct long_work work;
 };
 
 /* The hooks, and what is known of them from a run before. */
@@ -34,7 +32,7 @@ static int stats_open(struct work *w, const struct stats_work *work)
         rc = stats_together(&fresh, &c->m->cfg, o->coactivation.item, o->coactivation.n, &c->err);
     if (!rc)
         rc = stats_about(&fresh, work, &c->err);
-    if (rc || !o->state || access(o->state, F_OK)) {
+    if (rc || !long_work_goes_on(c)) {
         w->stats = fresh;
         return rc;
     }
@@ -47,16 +45,14 @@ static int stats_open(struct work *w, const struct stats_work *work)
     return rc;
 }
 
-static int rest(void *user, const struct stats *s, const struct texts *texts, struct err *e)
+static int rest(void *user, const struct stats *s, const struct gather_news *news, struct err *e)
 {
     struct work *w = user;
-    const struct options *o = w->c->opt;
-    double t = progress_tell(&w->progress, texts_share(texts), s->tokens);
-    if (!o->state || t - w->saved < o->every)
+    long_work_tell(&w->work, news);
+    if (!long_work_due(&w->work, &s->place))
         return 0;
-    int rc = stats_write(s, o->state, w->c->m->name, e);
-    w->saved = progress_now();
-    return rc;
+    int rc = stats_write(s, w->c->opt->state, w->c->m->name, e);
+    return long_work_saved(&w->work, &s->place, rc);
 }
 
 /* ---- the result ---- */
@@ -152,8 +148,10 @@ static int merge(struct cli *c)
 {
     const struct options *o = c->opt;
     struct stats all = {0};
-    int rc = o->output ? stats_read(&all, o->model, &c->err)
-                       : err_set(&c->err, ERR_USAGE, "stats --merge · into which file? · -o FILE");
+    int rc = !o->output ? err_set(&c->err, ERR_USAGE, "stats --merge · into which file? · -o FILE")
+             : ranks_size(c->ranks) > 1
+                 ? err_set(&c->err, ERR_USAGE, "stats --merge · is the work of one process")
+                 : stats_read(&all, o->model, &c->err);
     for (int i = 0; i < o->n_words && !rc; i++) {
         struct stats one = {0};
         rc = stats_read(&one, o->words[i], &c->err);
@@ -167,10 +165,23 @@ static int merge(struct cli *c)
     return rc;
 }
 
+static int files_check(struct cli *c)
+{
+    bool writes = c->opt->output && !ranks_rank(c->ranks);
+    int rc = writes ? tensor_write_check(c->opt->output, &c->err) : 0;
+    if (!rc)
+        rc = long_work_check(c);
+    if (!rc && c->opt->n_words > 1)
+        rc = err_set(&c->err, ERR_USAGE, "stats · one set of texts · a folder holds several files");
+    return rc;
+}
+
 static int open_all(struct work *w, struct stats_work *work)
 {
     struct cli *c = w->c;
-    int rc = cli_model(c, true);
+    int rc = files_check(c);
+    if (!rc)
+        rc = cli_model(c, true);
     if (!rc)
         rc = cli_target(c, &w->target);
     if (!rc)
@@ -187,6 +198,7 @@ static int open_all(struct work *w, struct stats_work *work)
                                 .filter = &w->filter,
                                 .center = c->opt->center ? &w->center : NULL,
                                 .cache_bytes = w->target.n_edits ? cli_cache_bytes(c) : 0,
+                                .ranks = c->ranks,
                                 .rest = rest,
                                 .user = w};
     return rc ? rc : stats_open(w, work);
@@ -196,29 +208,24 @@ int cli_stats(struct cli *c)
 {
     struct work w = {.c = c};
     struct stats_work work;
-    const char *state = c->opt->state;
     if (c->opt->merge)
         return merge(c);
-    int rc = c->opt->output ? tensor_write_check(c->opt->output, &c->err) : 0;
-    if (!rc && state)
-        rc = tensor_write_check(state, &c->err);
-    if (!rc && c->opt->n_words > 1)
-        rc = err_set(&c->err, ERR_USAGE, "stats · one set of texts · a folder holds several files");
-    if (!rc)
-        rc = open_all(&w, &work);
-    progress_begin(&w.progress, "tokens", w.stats.tokens);
-    w.saved = w.progress.begun;
-    if (!rc)
+    int rc = open_all(&w, &work);
+    const char *about = rc ? "" : w.stats.about;
+    rc = long_work_agree(c, rc, about, strlen(about), &w.stats.place, sizeof w.stats.place);
+    if (!rc) {
+        long_work_begin(&w.work, c, "tokens", w.stats.tokens);
         rc = stats_run(&w.stats, w.texts, &work, &c->err);
-    progress_end(&w.progress);
-    if (!rc && !w.stats.tokens)
-        rc = err_set(&c->err, ERR_BAD_INPUT,
-                     "stats · no token was taken · the texts are empty, or "
-                     "the filters leave nothing");
-    if (!rc)
-        rc = result(c, &w.stats, c->m->name);
-    if (!rc && state && unlink(state) && access(state, F_OK) == 0)
-        snprintf(c->note, sizeof c->note, "%.150s · could not be removed", state);
+        long_work_end(&w.work);
+    }
+    if (!rc && !ranks_rank(c->ranks)) {
+        rc = w.stats.tokens ? result(c, &w.stats, c->m->name)
+                            : err_set(&c->err, ERR_BAD_INPUT,
+                                      "stats · no token was taken · the texts are empty, or the "
+                                      "filters leave nothing");
+        if (!rc)
+            long_work_forget(c);
+    }
     texts_close(w.texts);
     stats_free(&w.stats), stats_free(&w.center);
     free(w.ids);

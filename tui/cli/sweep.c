@@ -3,17 +3,15 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <unistd.h>
 
-#include "base/clock.h"
-#include "cli.h"
+#include "long_work.h"
 #include "measure/sweep.h"
+#include "model/fingerprint.h"
 #include "model/tensor_write.h"
 #include "prompt_set.h"
 #include "sweep_choices.h"
 #include "sweep_print.h"
 
-enum { STEP = 64, BAR = 30, SHOWN_US = 100000 };
 
 /* What a sweep is asked. */
 struct asked {
@@ -24,42 +22,83 @@ struct asked {
 
 /* ------------------------------------------------------------------ computing */
 
-struct progress {
-    const struct sweep *s;
-    int64_t begun_us, shown_us;
-    bool on;
+/* A sweep on its way. */
+struct sweeping {
+    struct cli *c;
+    struct sweep *s;
+    struct long_work work;
+    struct gather gather;
+    int32_t mine; /* cells of this rank that are done, */
+    int32_t all;  /* of so many */
 };
 
-/* A bar on standard error, ten times a second. */
+/* How far all ranks are; cells of others come to the sweep in whole units. */
 static int tell(void *user, struct err *e)
 {
-    struct progress *p = user;
-    int64_t now = clock_us();
-    (void)e;
-    if (!p->on || now - p->shown_us < SHOWN_US)
-        return 0;
-    int32_t done = sweep_done(p->s), cells = sweep_cells(p->s),
-            full = (int32_t)((int64_t)done * BAR / cells);
-    double rate = done * 1e6 / (double)(now - p->begun_us);
-    char bar[BAR + 1];
-    for (int i = 0; i < BAR; i++)
-        bar[i] = i < full ? '#' : '.';
-    bar[BAR] = '\0';
-    fprintf(stderr, "\r%s %d/%d · %.0f/s · %.0f s left \033[K", bar, (int)done, (int)cells, rate,
-            (cells - done) / (rate > 0 ? rate : 1));
-    p->shown_us = now;
-    return 0;
+    struct sweeping *w = user;
+    struct gather_news news;
+    int rc = gather_poll(&w->gather, w->mine, w->all ? (double)w->mine / w->all : 1, &news, e);
+    if (!rc && !ranks_rank(w->c->ranks))
+        long_work_tell(&w->work, &news);
+    return rc;
 }
 
-static int compute(struct cli *c, struct sweep *s)
+static int cell_done(void *user, struct err *e)
 {
-    struct progress p = {.s = s, .begun_us = clock_us(), .on = isatty(STDERR_FILENO)};
-    int rc = 0;
-    while (!rc && sweep_done(s) < sweep_cells(s))
-        rc = sweep_step(s, STEP, tell, &p, &c->err);
-    if (p.shown_us > 0)
-        fputs("\r\033[K", stderr);
+    ((struct sweeping *)user)->mine++;
+    return tell(user, e);
+}
+
+static int merge(void *user, const void *bytes, size_t len, struct err *e)
+{
+    struct sweeping *w = user;
+    int32_t unit = (int32_t)w->gather.merged;
+    return len == sweep_unit_bytes(w->s, unit)
+               ? sweep_unit_take(w->s, unit, bytes, e)
+               : err_set(e, ERR_SYSTEM, "cells of a sweep in %zu bytes", len);
+}
+
+static int unit_compute(struct sweeping *w, int32_t unit)
+{
+    struct err *e = &w->c->err;
+    size_t n = sweep_unit_bytes(w->s, unit);
+    struct sweep_unit_cell *cells = malloc(n);
+    int rc = cells ? sweep_unit_compute(w->s, unit, cells, cell_done, w, e) : cli_memory(w->c);
+    if (!rc)
+        rc = gather_give(&w->gather, unit, cells, n, e);
+    free(cells);
     return rc;
+}
+
+static int compute(struct cli *c, struct sweep *s, int32_t n_prompts)
+{
+    struct sweeping w = {.c = c, .s = s};
+    int32_t units = sweep_units(s);
+    int rc = 0;
+    w.gather = (struct gather){.ranks = c->ranks, .merge = merge, .user = &w};
+    w.all = sweep_cells(s) * n_prompts / ranks_size(c->ranks);
+    long_work_begin(&w.work, c, "cells", 0);
+    for (int32_t u = 0; u < units && !rc; u++)
+        if (ranks_mine(c->ranks, u))
+            rc = unit_compute(&w, u);
+    if (!rc)
+        rc = gather_end(&w.gather, units, tell, &w, &c->err);
+    gather_free(&w.gather);
+    long_work_end(&w.work);
+    return rc;
+}
+
+/* The same model, and as many cells, everywhere. */
+static int agree(struct asked *a, const struct sweep *s, int rc)
+{
+    struct cli *c = a->c;
+    struct fingerprint about = {0, 0};
+    if (!rc) {
+        int32_t cells = sweep_cells(s);
+        about = fingerprint_model(c->m);
+        fingerprint_add(&about, &cells, sizeof cells);
+    }
+    return long_work_agree(c, rc, &about, sizeof about, NULL, 0);
 }
 
 static int sweep_and_print(struct asked *a, const char *kind, const char *normalize)
@@ -85,18 +124,19 @@ static int sweep_and_print(struct asked *a, const char *kind, const char *normal
                            .n_prompts = a->set.n,
                            .cache_bytes = cli_cache_bytes(c)};
     int rc = sweep_open(&s, c->m, &w, &c->err);
+    rc = agree(a, s, rc);
     if (!rc)
-        rc = compute(c, s);
+        rc = compute(c, s, a->set.n);
     struct bytes text = {0};
     struct sweep_shown x = {.c = c,
                             .s = s,
                             .kind = kind ? kind : sweep_edits_text(c, &text),
                             .metric = a->set.metric,
                             .n_prompts = a->set.n};
-    if (!rc)
+    if (!rc && !ranks_rank(c->ranks)) {
         x.n_axes = sweep_axes(s, &x.axes);
-    if (!rc)
         rc = sweep_print(&x);
+    }
     bytes_free(&text);
     sweep_close(s);
     return rc;
@@ -105,15 +145,15 @@ static int sweep_and_print(struct asked *a, const char *kind, const char *normal
 static int run_sweep(struct cli *c, const char *kind, const char *normalize)
 {
     struct asked a = {.c = c};
-    int rc = c->opt->output ? tensor_write_check(c->opt->output, &c->err) : 0;
+    int rc = c->opt->output && !ranks_rank(c->ranks) ? tensor_write_check(c->opt->output, &c->err)
+                                                     : 0;
     if (!rc)
         rc = sweep_choices_make(c, &a.choices);
     if (!rc)
         rc = cli_model(c, true);
     if (!rc)
         rc = prompt_set_open(c, false, &a.set);
-    if (!rc)
-        rc = sweep_and_print(&a, kind, normalize);
+    rc = rc ? agree(&a, NULL, rc) : sweep_and_print(&a, kind, normalize);
     prompt_set_free(&a.set);
     return rc;
 }

@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "base/nearest.h"
+#include "base/ranks.h"
 
 enum { BEGINNING = 12 }; /* tokens of a window that are shown */
 
@@ -35,15 +36,29 @@ int texts_options(struct cli *c, struct texts_options *out)
                : 0;
 }
 
+int texts_path(struct cli *c, const char *what, const char *forms, const char **path)
+{
+    const struct options *o = c->opt;
+    if (!o->n_words)
+        return err_set(&c->err, ERR_USAGE, "%s · which %s? · %s, or - for standard input",
+                       o->command->name, what, forms);
+    if (!strcmp(o->words[0], "-") && ranks_size(c->ranks) > 1)
+        return err_set(&c->err, ERR_USAGE,
+                       "%s - with several ranks · they have one standard input between them · "
+                       "write it to a file",
+                       o->command->name);
+    *path = o->words[0];
+    return 0;
+}
+
 int texts_open_named(struct cli *c, struct texts **out)
 {
     struct texts_options opt;
-    int rc = c->opt->n_words
-                 ? texts_options(c, &opt)
-                 : err_set(&c->err, ERR_USAGE,
-                           "%s · which texts? · a file, a folder, or - for standard input",
-                           c->opt->command->name);
-    return rc ? rc : texts_open(out, c->m, c->opt->words[0], &opt, &c->err);
+    const char *path = NULL;
+    int rc = texts_path(c, "texts", "a file, a folder", &path);
+    if (!rc)
+        rc = texts_options(c, &opt);
+    return rc ? rc : texts_open(out, c->m, path, &opt, &c->err);
 }
 
 /* "A:B", "A:", ":B" or "A": positions of a window. */

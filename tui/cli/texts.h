@@ -8,6 +8,9 @@
 
 /* What the options say; ERR_USAGE for an unknown --format.  Their strings are argv's. */
 int texts_options(struct cli *c, struct texts_options *out);
+/* The command's second word, a path; `what` it is, and as which `forms`.  Standard input is refused
+ * to several ranks. */
+int texts_path(struct cli *c, const char *what, const char *forms, const char **path);
 /* The set that the command's second word names, for c->m; texts_close. */
 int texts_open_named(struct cli *c, struct texts **out);
 /* --pos, --only-token, --skip-token and --next-token.  *ids, which the filter points to, is

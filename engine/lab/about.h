@@ -1,0 +1,16 @@
+/* about.h - what numbers over a set of texts are of: a line by which two sets of them can be told
+ * to be made alike, so that they may be merged or gone on with. */
+#ifndef ABOUT_H
+#define ABOUT_H
+
+#include "lab/texts.h"
+#include "lab/token_filter.h"
+#include "run/pair.h"
+
+/* The model's fingerprint, windows, and a fingerprint of edits and filter and of `rest`, what else
+ * there is.  *out is malloc'ed. */
+int about_make(char **out, const struct model *m, const struct texts_options *o,
+               const struct pair_target *target, const struct token_filter *f,
+               struct fingerprint rest, struct err *e);
+
+#endif

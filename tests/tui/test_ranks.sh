@@ -1,0 +1,120 @@
+#!/bin/sh
+# test_ranks.sh BORESCOPE - several ranks by mpirun: the same bits for any number of them, one that is killed, what is refused.
+set -eu
+borescope=$(realpath "$1")
+skip() {
+    echo "SKIP: $1"
+    exit 77
+}
+[ -e "$(dirname "$borescope")/borescope-mpi.so" ] || skip "borescope was built without MPI"
+command -v mpirun > /dev/null || skip "there is no mpirun"
+run="mpirun"
+if mpirun --version 2> /dev/null | grep -q "Open MPI"; then
+    run="mpirun --oversubscribe --bind-to none"
+    [ "$(id -u)" != 0 ] || run="$run --allow-run-as-root"
+fi
+$run -n 2 true 2> /dev/null || skip "mpirun cannot start two processes here"
+
+models=$(realpath tests/fixtures/prompts)
+folder=$(mktemp -d)
+trap 'rm -rf "$folder"' EXIT
+cd "$folder"
+fail() {
+    echo "$1"
+    cat err 2> /dev/null || :
+    exit 1
+}
+awk 'BEGIN { srand(3); split("store Mary John gave a bag to went the When time said one two three", w)
+    for (i = 0; i < 250; i++) { n = 3 + int(rand() * 30); line = ""
+        for (k = 0; k < n; k++) line = line w[1 + int(rand() * 15)] " "
+        print line } }' > t.txt
+head -9 t.txt > few.txt
+awk 'BEGIN { srand(5); split("Mary John Tom Anna", w)
+    for (i = 0; i < 70; i++) { a = 1 + int(rand() * 4); b = 1 + a % 4
+        printf "{\"question\": \"%s and %s went home, %s gave it to\", \"choices\": [\"%s\", \"%s\"], \"answer\": %d}\n", w[a], w[b], w[a], w[b], w[a], i % 2 } }' > q.jsonl
+
+# ---- the same bits ----
+# each NAME COMMAND: what it prints and writes to NAME.N.safetensors, by N ranks; 0 is one process alone.
+each() {
+    name=$1
+    shift
+    for n in 0 ${ranks:-1 2 3 5}; do
+        with="$run -n $n"
+        [ $n -gt 0 ] || with=
+        $with "$borescope" "$@" > "$name.$n.out" 2> err < /dev/null || fail "$name: fails with $n ranks"
+        [ $n -eq 0 ] || cmp "$name.0.out" "$name.$n.out" || fail "$name: $n ranks print something else"
+        if [ -e out.safetensors ]; then
+            mv out.safetensors "$name.$n.file"
+            cmp "$name.0.file" "$name.$n.file" || fail "$name: $n ranks write something else"
+        fi
+    done
+    [ -s "$name.0.out" ] || fail "$name: prints nothing"
+}
+gpt2=$models/gpt2
+each eval eval "$gpt2" t.txt --window 24 --stride 16 -e 'blocks.0.attn.hook_z[:, 1] = 0' --json
+each stats stats "$gpt2" t.txt -c 'blocks.*.{mlp.hook_post,attn.hook_z}' --coactivation 'blocks.0.mlp.hook_post[:, 3:9]' -o out.safetensors
+each sweep sweep teach -p "When Mary and John went to the store, John gave a bag to" --kind z --json
+ranks="2 3"
+each choices eval "$gpt2" q.jsonl --choices --json
+each masked eval "$models/bert" few.txt --json
+each patch patch teach -p "When Mary and John went" --clean "When John and Mary went" --json
+each few eval "$gpt2" few.txt --json # less than a unit: most ranks have nothing to do
+
+# ---- what is refused: one line ----
+refused() {
+    want=$1
+    shift
+    if "$@" > out 2> err; then fail "not refused: $*"; fi
+    [ ! -s out ] || fail "printed beside an error: $*"
+    [ "$(grep -c '^borescope: ' err)" = 1 ] || fail "not one line: $*"
+    grep -q "$want" err || fail "does not say: $want"
+}
+refused "one standard input" $run -n 2 "$borescope" eval "$gpt2" -
+refused "cannot open" $run -n 3 "$borescope" eval "$gpt2" absent.txt
+refused "unknown option" $run -n 2 "$borescope" eval "$gpt2" t.txt --nonsense
+# Another model on another rank.
+refused "rank 1 .*another model" $run -n 1 "$borescope" eval "$gpt2" few.txt : -n 1 "$borescope" eval "$models/llama2" few.txt
+# A rank that fails, before the work and in the middle of it: its words, its name.
+refused "rank 1 .*absent.txt" $run -n 1 "$borescope" eval "$gpt2" t.txt : -n 1 "$borescope" eval "$gpt2" absent.txt
+{
+    cat t.txt
+    printf '\377\n'
+} > half.txt
+refused "rank 1 .*half.txt · line 251" $run -n 1 "$borescope" eval "$gpt2" t.txt : -n 1 "$borescope" eval "$gpt2" half.txt
+# Without the plugin.
+cp "$borescope" alone
+refused "has no MPI" env OMPI_COMM_WORLD_SIZE=2 OMPI_COMM_WORLD_RANK=0 ./alone eval "$gpt2" few.txt
+rm -f out alone
+
+# ---- a rank is killed; what is done is there, and the work goes on with another number of ranks ----
+rank_of() { tr '\0' '\n' < "/proc/$1/environ" 2> /dev/null | sed -n 's/^\(OMPI_COMM_WORLD_RANK\|PMI_RANK\)=//p'; }
+for i in 1 2 3 4 5 6 7 8 9 10 11 12 13 14 15 16; do cat t.txt; done > long.txt
+args="stats $gpt2 long.txt -c blocks.*.mlp.hook_post -o out.safetensors"
+"$borescope" $args > /dev/null
+mv out.safetensors whole
+killed() {
+    $run -n 3 "$borescope" $args --resume part.safetensors --every 0 > killed.out 2> err < /dev/null &
+    launcher=$!
+    tries=0
+    while [ ! -e part.safetensors ] && kill -0 $launcher 2> /dev/null && [ $tries -lt 3000 ]; do
+        tries=$((tries + 1))
+        sleep 0.02
+    done
+    victim=
+    for p in $(pgrep -f "$borescope stats $gpt2 long.txt"); do
+        [ "$(rank_of "$p")" != "$1" ] || victim=$p
+    done
+    [ -n "$victim" ] || fail "rank $1 was not found"
+    kill -9 "$victim"
+    if wait $launcher; then fail "a killed rank went unnoticed"; fi
+    grep -q "rank $1" err || fail "the killed rank is not named"
+    [ -e part.safetensors ] || fail "nothing is kept"
+    [ ! -e out.safetensors ] || fail "a result of half the work"
+}
+for victim_rank in 1 0; do
+    killed $victim_rank
+    $run -n 2 "$borescope" $args --resume part.safetensors > /dev/null 2> err < /dev/null || fail "does not go on"
+    cmp out.safetensors whole || fail "gone on with, it ends otherwise"
+    [ ! -e part.safetensors ] || fail "the state stays"
+    rm out.safetensors
+done
