@@ -151,7 +151,7 @@ struct part {
     int64_t origin, layer_step;
 };
 
-static const char *const words[] = {"pos", "head", "neuron", "dest", "src"};
+static const char *const words[] = {"pos", "head", "neuron", "dest", "src", "d_head"};
 enum { WORDS = sizeof words / sizeof *words };
 
 /* "[{pos}, {head}]" or "[:, {head}]" or nothing. */

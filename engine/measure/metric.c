@@ -157,6 +157,14 @@ static int32_t at_row(const struct metric_term *t, int32_t n)
     return t->pos < 0 ? n + t->pos : t->pos;
 }
 
+/* The rows [*lo, *hi) that a term reads, be they there or not. */
+static void rows_of(const struct metric_term *t, int32_t n, int32_t *lo, int32_t *hi)
+{
+    bool all = t->pos == METRIC_ALL_POS && t->kind == METRIC_KL, loss = t->kind == METRIC_LOSS;
+    *lo = all || loss ? 0 : at_row(t, n);
+    *hi = all ? n : loss ? n - 1 : *lo + 1;
+}
+
 int metric_check(const struct metric *m, const struct model *model, struct err *e)
 {
     for (int32_t i = 0; i < m->n; i++)
@@ -179,8 +187,8 @@ int metric_rows(const struct metric *m, int32_t n, int32_t *row0, int32_t *row1,
     *row0 = n, *row1 = 0;
     for (int32_t i = 0; i < m->n; i++) {
         const struct metric_term *t = &m->terms[i];
-        int32_t lo = t->kind == METRIC_LOSS ? 0 : at_row(t, n),
-                hi = t->kind == METRIC_LOSS ? n - 1 : lo + 1;
+        int32_t lo, hi;
+        rows_of(t, n, &lo, &hi);
         if (t->kind == METRIC_LOSS && n < 2)
             return err_set(e, ERR_BAD_INPUT,
                            "metric loss · needs two tokens or more, the prompt has %d", n);
@@ -230,15 +238,17 @@ static const float *row_of(const struct host_view *h, int64_t i)
 /* Rows of [a, b) that a term reads. */
 static void term_rows(const struct metric_term *t, int32_t n, int32_t *a, int32_t *b)
 {
-    int32_t lo = t->kind == METRIC_LOSS ? 0 : at_row(t, n),
-            hi = t->kind == METRIC_LOSS ? n - 1 : lo + 1;
+    int32_t lo, hi;
+    rows_of(t, n, &lo, &hi);
     *a = lo > *a ? lo : *a;
     *b = hi < *b ? hi : *b;
 }
 
 static double term_factor(const struct metric_term *t, int32_t n)
 {
-    return t->kind == METRIC_LOSS ? -t->factor / (n - 1) : t->factor;
+    return t->kind == METRIC_LOSS          ? -t->factor / (n - 1)
+           : t->pos == METRIC_ALL_POS && n ? t->factor / n
+                                           : t->factor;
 }
 
 /* The place of a value in an ascending list, put there if it is new. */
@@ -276,8 +286,10 @@ int metric_reads(const struct metric *m, int32_t n, struct metric_reads *out, st
     for (int32_t row = 0; loss && row < n - 1; row++)
         r.rows[r.n_rows++] = row;
     for (int32_t i = 0; i < m->n; i++) {
-        if (m->terms[i].kind != METRIC_LOSS)
-            place_of(r.rows, &r.n_rows, at_row(&m->terms[i], n));
+        int32_t lo, hi;
+        rows_of(&m->terms[i], n, &lo, &hi);
+        for (int32_t row = lo; row < hi && m->terms[i].kind != METRIC_LOSS; row++)
+            place_of(r.rows, &r.n_rows, row);
         if (few)
             place_of(r.tokens, &r.n_tokens, m->terms[i].token);
     }

@@ -15,7 +15,11 @@
 #include "run/run.h"
 
 enum metric_kind { METRIC_LOGIT, METRIC_LOGPROB, METRIC_LOSS, METRIC_KL, METRIC_RANK };
-enum { METRIC_TERMS_MAX = 16 };
+enum {
+    METRIC_TERMS_MAX = 16,
+    METRIC_ALL_POS = INT32_MIN /* the pos of a kl term that is the mean over all positions; no text
+                                  says it */
+};
 
 struct metric_term {
     enum metric_kind kind;

@@ -39,6 +39,7 @@ static const struct row_rule {
     {"engine/lab/eval.def", "MEASURE", 0, false, {"docs/lab.md"}, {"`", "`"}},
     {"engine/lab/eval.def", "CHOICE", 0, false, {"docs/lab.md"}, {"`", "`"}},
     {"engine/lab/eval.def", "EDITED", 0, false, {"docs/lab.md"}, {"`", "`"}},
+    {"engine/lab/score.def", "SCORE", 0, false, {"docs/lab.md"}, {"`", "`"}},
     {"engine/session/want.def", "WANT", 3, false, {"engine/session/figure_kinds"}, {"int ", "("}},
     {"tui/commands.def", "COMMAND", 0, false, {"tui/cli/"}, {"int cli_", "(struct cli *c)"}},
     {"tui/options.def", "FLAG", 0, false, {"tui/"}, {"->", ""}},

@@ -51,6 +51,7 @@ void cli_close(struct cli *c)
         reference_free(c->sets[i]);
     free(c->sets);
     free(c->edits);
+    cli_edit_texts_free(c);
     free(c->prompts);
     free(c->tokens), free(c->types);
     image_drop(c->image);
@@ -330,13 +331,15 @@ bool cli_has_bos(const struct cli *c)
 static int parse_edits(struct cli *c)
 {
     const struct options *o = c->opt;
-    int rc = o->taker ? taker_load(&c->taker, &c->m->cfg, o->taker, o->taker_params, &c->err) : 0;
+    int rc = cli_edit_texts(c);
+    if (!rc && o->taker)
+        rc = taker_load(&c->taker, &c->m->cfg, o->taker, o->taker_params, &c->err);
     if (!rc && o->taker_params && !o->taker)
         rc = err_set(&c->err, ERR_USAGE,
                      "--taker-params without --taker · the config says which hooks read them");
     if (rc)
         return rc;
-    int32_t n = c->taker.n_edits + o->edits.n;
+    int32_t n = c->taker.n_edits + c->texts.n;
     c->edits = calloc((size_t)n + 1, sizeof(struct edit *));
     if (!c->edits)
         return cli_memory(c);
@@ -344,7 +347,7 @@ static int parse_edits(struct cli *c)
         return err_set(&c->err, ERR_BAD_INPUT, "%d edits · at most %d", (int)n, LIMIT_EDITS);
     for (; c->n_edits < n && !rc; c->n_edits += !rc) {
         int32_t i = c->n_edits - c->taker.n_edits;
-        rc = edit_parse(&c->edits[c->n_edits], i < 0 ? c->taker.edit[c->n_edits] : o->edits.item[i],
+        rc = edit_parse(&c->edits[c->n_edits], i < 0 ? c->taker.edit[c->n_edits] : c->texts.item[i],
                         &c->err);
         if (rc)
             err_prefix(&c->err, "edit %d", (int)c->n_edits + 1);

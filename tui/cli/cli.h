@@ -29,7 +29,10 @@ struct cli {
     int32_t n;
     int32_t *types;            /* [n] of --token-types, or NULL */
     struct image_input *image; /* of a model that takes images */
-    struct edit **edits;       /* [n_edits]: those of --taker, then -e */
+    struct option_list texts;  /* -e, @FILE read: cli_edit_texts */
+    char **edit_file;          /* [n_edit_files]: what those point into */
+    int n_edit_files;
+    struct edit **edits; /* [n_edits]: those of --taker, then -e */
     int32_t n_edits;
     struct taker_hooks taker;
     struct pair_prompt *prompts; /* [n_prompts]: --run */
@@ -89,6 +92,9 @@ struct run_input cli_input(const struct cli *c);
 int32_t cli_top(const struct cli *c);
 /* 1, 0, or -1 for the architecture's default. */
 int cli_bos(const struct options *o);
+/* -e with the lines of each @FILE in its place, into c->texts. */
+int cli_edit_texts(struct cli *c);
+void cli_edit_texts_free(struct cli *c);
 /* -e, --run and --ref, parsed; then everything computed into c->pair. */
 int cli_sync(struct cli *c);
 /* Edits, runs and reference sets parsed into a target, nothing computed. */

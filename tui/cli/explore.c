@@ -36,6 +36,8 @@ static int open_explorer(struct cli *c, const char *prompt, struct explorer_opti
     int rc = cli_model(c, true);
     if (!rc)
         rc = read_prompt(c, prompt);
+    if (!rc)
+        rc = cli_edit_texts(c);
     *x = (struct explorer_options){.cache_bytes = cli_cache_bytes(c),
                                    .graphics = o->graphics,
                                    .color = o->color,
@@ -48,8 +50,8 @@ static int open_explorer(struct cli *c, const char *prompt, struct explorer_opti
                                             : prompt ? prompt
                                                      : o->prompt,
                                   .bos = cli_bos(o),
-                                  .edits = o->edits.item,
-                                  .n_edits = o->edits.n,
+                                  .edits = c->texts.item,
+                                  .n_edits = c->texts.n,
                                   .refs = o->refs.item,
                                   .n_refs = o->refs.n,
                                   .other = o->other};

@@ -1,0 +1,151 @@
+/* test_checkpoint_prune.c - checkpoints without what is gone: opened again they compute what the
+ * model computes under the edits, in every layout of tensors; what is refused. */
+#include "fixture.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "lab/checkpoint_prune.h"
+
+enum { GONE_NEURONS = 4 };
+
+/* Some neurons of each layer, as many everywhere, and a head of every other. */
+static void choose(struct pruned *p, bool heads)
+{
+    struct pruned_part *q = &p->part[PRUNE_NEURONS], *z = &p->part[PRUNE_DIMS];
+    for (int32_t l = 0; l < p->n_layers; l++) {
+        for (int i = 0; i < GONE_NEURONS; i++, q->count++)
+            q->gone[l * q->n + (i * 5 + l) % q->n] = true;
+        for (int32_t d = 0; d < z->group && heads && l % 2 == 0; d++, z->count++)
+            z->gone[l * z->n + z->group + d] = true;
+    }
+}
+
+static float *logits(const struct model *m, const struct fixture *f, const struct edit_program *p)
+{
+    struct fixture of = *f;
+    of.m = (struct model *)(uintptr_t)m;
+    struct run *base = fixture_run(&of, NULL, NULL, SIZE_MAX / 2),
+               *fork = p ? fixture_run(&of, base, p, SIZE_MAX / 2) : NULL;
+    float *x = malloc((size_t)f->n * (size_t)m->cfg.d_vocab * sizeof *x);
+    assert_non_null(x);
+    assert_int_equal(run_read(fork ? fork : base,
+                              (struct site_ref){site_logits(&m->cfg), SITE_ROOT}, 0, f->n, x, NULL,
+                              NULL),
+                     0);
+    if (fork)
+        run_free(fork);
+    run_free(base);
+    return x;
+}
+
+static void remove_folder(const char *folder)
+{
+    char command[200];
+    snprintf(command, sizeof command, "rm -r %s", folder);
+    assert_int_equal(system(command), 0);
+}
+
+static void same_as_edits(const char *name, bool shrink)
+{
+    char folder[] = "/tmp/bore-cut-XXXXXX";
+    struct fixture f = fixture_open(name);
+    struct pruned p;
+    struct checkpoint_pruned made;
+    struct err e = {0};
+    struct model *m = NULL;
+    char **text;
+    int32_t n;
+    assert_non_null(mkdtemp(folder));
+    assert_int_equal(pruned_init(&p, &f.m->cfg, NULL), 0);
+    choose(&p, true);
+    if (checkpoint_prune(f.m, &p, shrink, folder, &made, &e))
+        fail_msg("%s: %s", name, e.text);
+    assert_true(shrink ? made.cut > 0 && made.zeroed > 0 : !made.cut && made.zeroed > 0);
+    assert_int_equal(prune_edits(&p, "0", &text, &n, NULL), 0);
+    struct edit_program *program = fixture_program(f.m, f.n, (const char *const *)text, n);
+    if (model_open(&m, folder, fixture_backend(), &e))
+        fail_msg("%s: %s", name, e.text);
+    assert_int_equal(m->cfg.d_mlp, f.m->cfg.d_mlp - (shrink ? GONE_NEURONS : 0));
+    float *want = logits(f.m, &f, program), *have = logits(m, &f, NULL),
+          *base = logits(f.m, &f, NULL);
+    size_t size = (size_t)f.n * (size_t)f.m->cfg.d_vocab;
+    if (!(fixture_error(have, want, size) < 2e-6))
+        fail_msg("%s: logits differ by %g", name, fixture_error(have, want, size));
+    assert_true(fixture_error(base, want, size) > 1e-4);
+    free(want), free(have), free(base);
+    edit_program_free(program);
+    prune_edits_free(text, n);
+    model_close(m);
+    pruned_free(&p);
+    fixture_close(&f);
+    remove_folder(folder);
+}
+
+static const char *const models[] = {"gpt2",   "gpt2_f16", "gpt2_sharded", "llama",   "llama_bf16",
+                                     "gemma2", "gpt_neox", "phi",          "phi3",    "opt",
+                                     "falcon", "gptj",     "starcoder2",   "mistral", "qwen2"};
+
+static void zeroed(void **state)
+{
+    (void)state;
+    for (size_t i = 0; i < sizeof models / sizeof *models; i++)
+        same_as_edits(models[i], false);
+    same_as_edits("bloom", false);
+}
+
+static void cut_out(void **state)
+{
+    (void)state;
+    for (size_t i = 0; i < sizeof models / sizeof *models; i++)
+        same_as_edits(models[i], true);
+}
+
+static int cut(const struct fixture *f, const struct pruned *p, bool shrink, struct err *e)
+{
+    char folder[] = "/tmp/bore-cut-XXXXXX";
+    struct checkpoint_pruned made;
+    assert_non_null(mkdtemp(folder));
+    int rc = checkpoint_prune(f->m, p, shrink, folder, &made, e);
+    remove_folder(folder);
+    return rc;
+}
+
+static void refused(void **state)
+{
+    (void)state;
+    struct err e = {0};
+    struct pruned p;
+    struct fixture f = fixture_open("bloom");
+    assert_int_equal(pruned_init(&p, &f.m->cfg, NULL), 0);
+    choose(&p, false);
+    assert_int_equal(cut(&f, &p, true, &e), ERR_BAD_INPUT);
+    assert_non_null(strstr(e.text, "config.json of bloom has no number of neurons"));
+    pruned_free(&p);
+    fixture_close(&f);
+    f = fixture_open("gpt2");
+    assert_int_equal(pruned_init(&p, &f.m->cfg, NULL), 0);
+    assert_int_equal(cut(&f, &p, true, &e), ERR_BAD_INPUT);
+    assert_non_null(strstr(e.text, "none is gone"));
+    choose(&p, false);
+    p.part[PRUNE_NEURONS].gone[6] = true;
+    assert_int_equal(cut(&f, &p, true, &e), ERR_BAD_INPUT);
+    assert_non_null(strstr(e.text, "layer 0 loses 5 neurons, layer 1 4"));
+    struct checkpoint_pruned made; /* over the model itself */
+    assert_int_equal(checkpoint_prune(f.m, &p, false, f.m->folder, &made, &e), ERR_BAD_INPUT);
+    assert_non_null(strstr(e.text, "it is there already"));
+    pruned_free(&p);
+    fixture_close(&f);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(zeroed),
+        cmocka_unit_test(cut_out),
+        cmocka_unit_test(refused),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
