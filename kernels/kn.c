@@ -77,6 +77,19 @@ static bool is_named(const char *name, const char *backend)
     return strncmp(name, backend, n) == 0 && strchr(":+", name[n]); /* or its end */
 }
 
+/* One that was opened, if its products are a vendor's library's where that is asked for. */
+static struct kn_backend *blas_checked(const struct kn_options *opt, struct kn_backend *be,
+                                       char *why, size_t why_size)
+{
+    if (!be || !opt->blas || be->blas)
+        return be;
+    snprintf(why, why_size, "%s · its products are its own · --blas is for a device with cuBLAS",
+             be->describe);
+    kn_close(be);
+    errno = EINVAL;
+    return NULL;
+}
+
 struct kn_backend *kn_open(const struct kn_options *opt, char *why, size_t why_size)
 {
     struct kn_options own = opt ? *opt : (struct kn_options){.cpu = -1};
@@ -87,16 +100,18 @@ struct kn_backend *kn_open(const struct kn_options *opt, char *why, size_t why_s
         bool meant = is_named(name, BACKENDS[i].name) &&
                      (BACKENDS[i].count || strcmp(name, BACKENDS[i].name) == 0);
         struct kn_backend *be = meant || automatic ? BACKENDS[i].open(opt, why, why_size) : NULL;
+        be = blas_checked(opt, be, why, why_size);
         if (be || meant)
             return be;
     }
     if (automatic)
         return NULL;
     if (offered.name && is_named(name, offered.name))
-        return offered.open(opt, why, why_size);
+        return blas_checked(opt, offered.open(opt, why, why_size), why, why_size);
     for (int i = 0; i < WRAP_COUNT; i++)
         if (is_named(name, WRAPS[i].name) && strchr(name, ':'))
-            return WRAPS[i].open(opt, strchr(name, ':') + 1, why, why_size);
+            return blas_checked(opt, WRAPS[i].open(opt, strchr(name, ':') + 1, why, why_size), why,
+                                why_size);
 
     char there[128] = "auto";
     errno = EINVAL;
@@ -134,6 +149,7 @@ static void device_look(const struct kn_options *opt, struct kn_device *d)
     if (!be)
         return;
     d->there = true, d->unified = be->unified, d->exact_rows = be->exact_rows;
+    d->alloc_max = be->alloc_max;
     snprintf(d->describe, sizeof d->describe, "%s", be->describe);
     snprintf(d->driver, sizeof d->driver, "%s", be->driver);
     be->type->memory(be, &d->total, &d->available);
@@ -222,6 +238,18 @@ struct kn_backend *kn_part(struct kn_backend *be, int64_t i, int64_t n)
 {
     assert(0 <= i && i < n);
     return be->type->part ? be->type->part(be, i, n) : be;
+}
+
+struct kn_backend *kn_device_at(struct kn_backend *be, int i)
+{
+    assert(i >= 0);
+    return be->type->device_at ? be->type->device_at(be, i) : i ? NULL : be;
+}
+
+void kn_spread(struct kn_backend *be, const int64_t *upto, int64_t n)
+{
+    if (be->type->spread)
+        be->type->spread(be, upto, n);
 }
 
 const char *kn_departure(const struct kn_backend *be)

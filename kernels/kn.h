@@ -188,8 +188,10 @@ struct kn_backend_type {
     /* Of backends that watch another one, for the rest NULL: see kn_seen and kn_departure. */
     const struct kn_seen *(*seen)(const struct kn_backend *be, int kind);
     const char *(*departure)(const struct kn_backend *be);
-    /* Of a backend of several devices, for the rest NULL: see kn_part. */
+    /* Of a backend of several devices, for the rest NULL: see kn_part, kn_device_at, kn_spread. */
     struct kn_backend *(*part)(struct kn_backend *be, int64_t i, int64_t n);
+    struct kn_backend *(*device_at)(const struct kn_backend *be, int i);
+    void (*spread)(struct kn_backend *be, const int64_t *upto, int64_t n);
     /* The elements of `from`, in memory of `other`, a backend of this very type, to the packed view
      * `to` of this one's, without the host in between.  Queued on both.  NULL where only the host
      * can. */
@@ -224,6 +226,7 @@ struct kn_options {
     const char *backend;
     int threads; /* 0 = the number of cores this process may use */
     int cpu;     /* an enum kn_cpu, or -1 for the best that this machine has */
+    bool blas;   /* only a backend that says blas of itself; "auto" is the first of them */
 };
 
 /* Open a backend.  On failure returns NULL and writes one line to `why` (what was asked, what is
@@ -240,6 +243,7 @@ struct kn_device {
     char describe[160]; /* as the backend's; else one line that says why not */
     char driver[32];
     size_t total, available; /* bytes of memory; 0: not known */
+    size_t alloc_max;
     bool unified, exact_rows;
 };
 enum { KN_DEVICES_MAX = 32 };
@@ -268,6 +272,16 @@ static inline enum kn_status kn_run(struct kn_backend *be, const struct kn_call 
  * a call runs where its results lie, which is one device; operands that lie elsewhere are brought
  * there.  Not to be closed. */
 struct kn_backend *kn_part(struct kn_backend *be, int64_t i, int64_t n);
+/* Device i of a backend, from 0 on, to be asked what it is and has, but given no calls; NULL: it
+ * has no more.  A backend of one device is its own. */
+struct kn_backend *kn_device_at(struct kn_backend *be, int i);
+/* Of a work of n parts those from upto[i - 1] (0) to upto[i] fall to device i from now on, where
+ * kn_part is asked; upto rises to n.  Memory stays where it is.  One device takes all. */
+void kn_spread(struct kn_backend *be, const int64_t *upto, int64_t n);
+/* One backend of n open ones, none of which is of several, as "split:A,B" is; they become its own.
+ * NULL without memory, and they do not. */
+struct kn_backend *kn_split(struct kn_backend *const *parts, int n);
+enum { KN_SPLIT_MAX = 16 };
 
 /* What was seen of one kind of work; NULL where the backend watches nothing. */
 const struct kn_seen *kn_seen(const struct kn_backend *be, int kind);

@@ -32,7 +32,7 @@ struct copy {
 };
 
 struct split {
-    struct lane lane[SPLIT_MAX];
+    struct lane lane[KN_SPLIT_MAX];
     int n;
     struct regions memory; /* at: as given out, other: on the part */
     struct copy *copies;
@@ -450,6 +450,19 @@ static struct kn_backend *split_part(struct kn_backend *be, int64_t i, int64_t n
     return &s->lane[at].base;
 }
 
+static struct kn_backend *split_device_at(const struct kn_backend *be, int i)
+{
+    const struct split *s = ((const struct lane *)be)->of;
+    return i < s->n ? s->lane[i].inner : NULL;
+}
+
+static void split_spread(struct kn_backend *be, const int64_t *upto, int64_t n)
+{
+    struct split *s = split_of(be);
+    for (int i = 0; i < s->n; i++)
+        s->lane[i].upto = (double)upto[i] / (double)n;
+}
+
 static void split_close(struct kn_backend *be)
 {
     struct split *s = split_of(be);
@@ -479,6 +492,8 @@ static const struct kn_backend_type SPLIT_TYPE = {
     .seen = split_seen,
     .departure = split_departure,
     .part = split_part,
+    .device_at = split_device_at,
+    .spread = split_spread,
     .close = split_close,
 };
 
@@ -488,7 +503,7 @@ static const struct kn_backend_type SPLIT_TYPE = {
 static void lanes_finish(struct split *s)
 {
     struct kn_backend all = {.type = &SPLIT_TYPE, .exact_rows = true, .alloc_max = SIZE_MAX};
-    size_t size[SPLIT_MAX], sum = 0, unused;
+    size_t size[KN_SPLIT_MAX], sum = 0, total;
     bool known = true;
     for (int i = 0; i < s->n; i++) {
         struct kn_backend *in = s->lane[i].inner;
@@ -501,7 +516,7 @@ static void lanes_finish(struct split *s)
             all.alloc_max = in->alloc_max;
         if (in->rows_preferred > all.rows_preferred)
             all.rows_preferred = in->rows_preferred;
-        in->type->memory(in, &size[i], &unused);
+        in->type->memory(in, &total, &size[i]);
         known &= size[i] > 0, sum += size[i];
     }
     double upto = 0;
@@ -523,6 +538,11 @@ struct kn_backend *split_new(struct kn_backend *const *parts, int n, size_t copi
     return &s->lane[0].base;
 }
 
+struct kn_backend *kn_split(struct kn_backend *const *parts, int n)
+{
+    return split_new(parts, n, COPIES_BYTES);
+}
+
 /* The next name of a list and what is after it; false: it is too long. */
 static bool name_next(const char **list, char name[NAME_MAX_BYTES])
 {
@@ -537,22 +557,27 @@ static bool name_next(const char **list, char name[NAME_MAX_BYTES])
 struct kn_backend *split_open(const struct kn_options *opt, const char *inner, char *why,
                               size_t why_size)
 {
-    struct kn_backend *parts[SPLIT_MAX], *be = NULL;
+    struct kn_backend *parts[KN_SPLIT_MAX], *be = NULL;
     char name[NAME_MAX_BYTES];
+    struct kn_options each = *opt;
     int n = 0, error = 0;
-    while (!error && *inner)
-        if (n == SPLIT_MAX || !name_next(&inner, name)) {
-            snprintf(why, why_size, "split · at most %d backends", SPLIT_MAX);
+    while (!error && *inner) {
+        if (n == KN_SPLIT_MAX || !name_next(&inner, name)) {
+            snprintf(why, why_size, "split · at most %d backends", KN_SPLIT_MAX);
             error = EINVAL;
-        } else if (!(parts[n] = wrap_inner(opt, name, why, why_size)))
+            continue;
+        }
+        each.blas = opt->blas && strcmp(name, "cpu") != 0; /* a device beside it may have one */
+        if (!(parts[n] = wrap_inner(&each, name, why, why_size)))
             error = errno;
         else
             n++;
+    }
     if (!error && n < 2) {
         snprintf(why, why_size, "split · spreads over two backends or more, as in split:cpu,cpu");
         error = EINVAL;
     }
-    if (!error && !(be = split_new(parts, n, COPIES_BYTES))) {
+    if (!error && !(be = kn_split(parts, n))) {
         snprintf(why, why_size, "out of memory · opening split");
         error = ENOMEM;
     }

@@ -16,7 +16,6 @@ wrap_open fence_open, check_open, trace_open, split_open;
 struct kn_backend *check_new(struct kn_backend *a, struct kn_backend *b);
 /* split: likewise, of n backends; copies of operands take copies_bytes at most, beside those of the
  * call under way. */
-enum { SPLIT_MAX = 16 };
 struct kn_backend *split_new(struct kn_backend *const *parts, int n, size_t copies_bytes);
 
 /* A backend that kn_open finds by its name, or by NAME:MORE, beside those that are built in: what a

@@ -149,7 +149,7 @@ struct app_options {
 struct app {
     struct app_options opt;
     struct model *m;        /* the worker's, but for what never changes */
-    char device[64];        /* that the last answer was computed on */
+    char device[128];       /* that the last answer was computed on */
     struct site_ref *sites; /* all of the model in firing order */
     bool *observed;         /* [n_sites] on-request ones that were switched on */
     int32_t n_sites;

@@ -110,7 +110,10 @@ int app_open(struct app *a, const struct app_options *o, struct err *e)
 {
     *a = (struct app){
         .opt = *o, .m = o->model, .target = -1, .w = 80, .h = 24, .present = {.rows = 24}};
-    snprintf(a->device, sizeof a->device, "%s", a->m->be ? a->m->be->describe : "");
+    snprintf(a->device, sizeof a->device, "%s",
+             a->m->where[0] ? a->m->where
+             : a->m->be     ? a->m->be->describe
+                            : "");
     a->quantity = a->m->cfg.headless ? QUANTITY_NORM : QUANTITY_LENS;
     a->pair[0] = o->pair[0];
     a->pair[1] = o->pair[1];

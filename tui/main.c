@@ -22,17 +22,6 @@
 #include "term/tty.h"
 #include "text.h"
 
-static void say(const char *text)
-{
-    struct bytes line = {0};
-    bytes_add_string(&line, "borescope: ");
-    text_add(&line, text, strlen(text), TEXT_PLAIN);
-    bytes_add_char(&line, '\n');
-    if (!line.failed)
-        fwrite(line.data, 1, line.len, stderr);
-    bytes_free(&line);
-}
-
 static int failed(const struct err *e)
 {
     return e->code == ERR_USAGE ? 2 : 1;
@@ -40,7 +29,7 @@ static int failed(const struct err *e)
 
 static int fail(const struct err *e)
 {
-    say(e->text);
+    cli_say(e->text);
     return failed(e);
 }
 
@@ -48,7 +37,7 @@ static int fail(const struct err *e)
 static int print(const struct bytes *out)
 {
     if (out->failed) {
-        say("out of memory · the result is not printed");
+        cli_say("out of memory · the result is not printed");
         return 1;
     }
     if (out->len)
@@ -91,7 +80,7 @@ static int run_command(const struct command *cmd, int argc, char **argv)
                      "%s · %s was cut short, replaced or written to while in use · run it again",
                      c.m->name, file);
     if (!rc && c.note[0] && !c.silent)
-        say(c.note);
+        cli_say(c.note);
     status = (rc && !c.show_anyway) || c.silent ? 0 : print(&c.out);
     if (rc)
         status = c.silent ? failed(&c.err) : fail(&c.err);

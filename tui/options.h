@@ -32,8 +32,9 @@ enum option_id {
 #define SET_SCREEN ON(other), ON(pair), ON(keymap)
 #define SET_TERMINAL ON(graphics), ON(color), ON(no_mouse), ON(present)
 #define SET_TABLE ON(json), ON(tsv)
-#define SET_BACKEND \
-    ON(backend), ON(devices), ON(blas), ON(threads), ON(cpu), ON(cache_mb), ON(process), ON(help)
+#define SET_BACKEND                                                                         \
+    ON(backend), ON(devices), ON(gpu_layers), ON(blas), ON(threads), ON(cpu), ON(cache_mb), \
+        ON(process), ON(help)
 
 enum { OPTION_WORDS = 64 };
 

@@ -59,6 +59,7 @@ enum part {
     PART_EXPERTS,
     PART_DTYPE,
     PART_DEVICE,
+    PART_LOADING,
     PART_PROCESS,
     PART_EDITS,
     PART_NONFINITE,
@@ -159,6 +160,8 @@ static void add_figures(const struct app *a, const struct snapshot *s, struct pa
                    nats ? number_fit(n, *nats, 8, 3, NUMBER_LEFT) : "…");
     bytes_add_string(&p->text[PART_PAIR], "  ");
     add_pair(a, s, p);
+    if (s && s->loading)
+        bytes_addf(&p->text[PART_LOADING], "  loading %d/%d", (int)s->loaded, (int)s->loading);
     const struct lens_nonfinite *bad = app_nonfinite(a);
     if (bad)
         bytes_addf(&p->text[PART_NONFINITE], " %s from %s on ", isnan(bad->value) ? "NaN" : "inf",

@@ -25,12 +25,17 @@ struct kn_backend *model_backend(const struct model *m, int32_t stage)
     return kn_part(m->be, stage, plan_stages(m->plan));
 }
 
-struct kn_backend *model_weight_backend(const struct model *m, int32_t l, enum weight_id w)
+int32_t model_weight_stage(const struct model *m, int32_t l, enum weight_id w)
 {
     enum site_scope scope = weight_table[w].scope;
-    return model_backend(m, scope == SCOPE_EMBED   ? 0
-                            : scope == SCOPE_FINAL ? m->cfg.n_layers + 1
-                                                   : weight_row_layer(&m->cfg, l) + 1);
+    return scope == SCOPE_EMBED   ? 0
+           : scope == SCOPE_FINAL ? m->cfg.n_layers + 1
+                                  : weight_row_layer(&m->cfg, l) + 1;
+}
+
+struct kn_backend *model_weight_backend(const struct model *m, int32_t l, enum weight_id w)
+{
+    return model_backend(m, model_weight_stage(m, l, w));
 }
 
 static struct kn_view *device_of(const struct model *m, int32_t l, enum weight_id w)
@@ -73,26 +78,62 @@ enum kn_status model_import_weight(const struct model *m, int32_t l, enum weight
     return KN_OK;
 }
 
-enum kn_status model_import(const struct model *m)
+/* The row of weight.h whose weights a stage has; roots are asked for by any. */
+static int32_t stage_row(const struct model *m, int32_t stage)
+{
+    return stage > 0 && stage <= m->cfg.n_layers ? stage - 1 : m->cfg.n_layers;
+}
+
+/* Has the stage this one, experts' aside?  It may be absent. */
+static bool stage_has(const struct model *m, int32_t stage, enum weight_id w)
+{
+    return w != W_NONE && !weight_is_expert(w) &&
+           model_weight_stage(m, stage_row(m, stage), w) == stage;
+}
+
+enum kn_status model_import_stage(const struct model *m, int32_t stage, const atomic_bool *cancel)
 {
     enum kn_status st = KN_OK;
-    for (int32_t l = 0; !st && l < m->cfg.n_layers; l++)
-        for (int w = 0; !st && w < WEIGHT_COUNT; w++)
-            st = model_import_weight(m, l, (enum weight_id)w);
+    for (int w = 0; !st && w < WEIGHT_COUNT; w++)
+        if (stage_has(m, stage, (enum weight_id)w))
+            st = cancel && atomic_load_explicit(cancel, memory_order_relaxed)
+                     ? KN_CANCELLED
+                     : model_import_weight(m, stage_row(m, stage), (enum weight_id)w);
     return st;
 }
 
-size_t model_import_bytes(const struct model *m)
+bool model_stage_is_there(const struct model *m, int32_t stage)
 {
-    size_t bytes = 0;
-    for (size_t i = 0; i < weight_places(&m->cfg); i++) {
-        const struct kn_view *v = &m->weights[i];
-        enum weight_id id = (enum weight_id)(i % WEIGHT_COUNT), twin = twin_of(id);
-        bool layer = i < ((size_t)m->cfg.n_layers + 1) * WEIGHT_COUNT;
-        if (v->ndim && !(layer && twin < id && same_place(v, v - id + twin)))
-            bytes += kn_row_bytes(v->dtype, kn_count(v));
-    }
-    return bytes;
+    bool there = true;
+    for (int w = 0; there && w < WEIGHT_COUNT; w++)
+        if (stage_has(m, stage, (enum weight_id)w))
+            there = !model_weight(m, stage_row(m, stage), (enum weight_id)w)->ndim ||
+                    device_of(m, stage_row(m, stage), (enum weight_id)w)->ndim;
+    return there;
+}
+
+size_t model_stage_bytes(const struct model *m, size_t *bytes, size_t *largest)
+{
+    size_t shared = 0;
+    int32_t rows = weight_row(&m->cfg, m->cfg.n_layers, 0), stages = plan_stages(m->plan);
+    memset(bytes, 0, (size_t)stages * sizeof *bytes);
+    memset(largest, 0, (size_t)stages * sizeof *largest);
+    for (int32_t l = 0; l < rows; l++)
+        for (int i = W_NONE + 1; i < WEIGHT_COUNT; i++) {
+            enum weight_id w = (enum weight_id)i, twin = twin_of(w);
+            if (l > m->cfg.n_layers ? !weight_is_expert(w)
+                                    : weight_is_root(w) != (l == m->cfg.n_layers))
+                continue;
+            const struct kn_view *v = model_weight(m, l, w);
+            int32_t stage = model_weight_stage(m, l, w);
+            size_t n = v->ndim ? kn_row_bytes(v->dtype, kn_count(v)) : 0;
+            bool again = twin < w && same_place(v, model_weight(m, l, twin)),
+                 here = model_weight_stage(m, l, twin) == stage;
+            bytes[stage] += again && here ? 0 : n;
+            shared += again && !here ? n : 0;
+            largest[stage] = n > largest[stage] ? n : largest[stage];
+        }
+    return shared;
 }
 
 /* Let go of what was imported. */
@@ -342,11 +383,12 @@ static void forget_all(struct model *m)
                 device_forget(m, l, (enum weight_id)w);
 }
 
-void model_move(struct model *m, struct kn_backend *be)
+void model_move(struct model *m, struct kn_backend *be, bool owned)
 {
     forget_all(m);
     kn_close(m->own_be);
-    m->be = m->own_be = be;
+    m->be = be, m->own_be = owned ? be : NULL;
+    m->where[0] = 0;
 }
 
 void model_close(struct model *m)

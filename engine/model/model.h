@@ -18,13 +18,14 @@ struct model {
     struct config cfg;
     struct plan *plan;
     struct kn_view *weights; /* [weight_places]; see model_weight */
-    struct kn_view *device;  /* the same for operations; see model_import */
+    struct kn_view *device;  /* the same for operations; see model_import_stage */
     struct checkpoint *files;
     struct tokenizer *tok;   /* what the unembedding's rows stand for; never NULL: bytes or bare ids
                                 when there is no tokenizer.json, the classes of a model of images */
     struct image_prep image; /* of such a model */
     struct kn_backend *be;   /* borrowed, or own_be */
     struct kn_backend *own_be; /* of model_move */
+    char where[128];           /* which layers `be` computes where, if not all in one place */
     char dtype[128]; /* stored types, the commonest first, "q4_k (+f32)", and what was made of
                         them in memory */
     uint64_t bytes;  /* of all weights */
@@ -47,24 +48,31 @@ int model_look(struct model **out, const char *name, struct err *e);
 void model_close(struct model *m);
 
 /* The backend whose memory holds what a stage of the plan computes (of several devices one: kn_part
- * in kn.h), and the one for a weight: that of the stage that uses it. */
+ * in kn.h); the stage that uses a weight, and its backend. */
 struct kn_backend *model_backend(const struct model *m, int32_t stage);
+int32_t model_weight_stage(const struct model *m, int32_t l, enum weight_id w);
 struct kn_backend *model_weight_backend(const struct model *m, int32_t l, enum weight_id w);
 
 /* The weight `w` of row `l` (weight.h: a layer, or an expert of one; root weights: any l) in host
  * memory.  ndim 0 = this model has none. */
 const struct kn_view *model_weight(const struct model *m, int32_t l, enum weight_id w);
-/* Make one weight, or every weight but those of experts, usable as an operand; what is so already
- * stays.  On the cpu that is the mapped memory itself. */
+/* Make one weight, or every weight of a stage but those of experts, usable as an operand; what is
+ * so already stays.  On the cpu that is the mapped memory itself, elsewhere a copy, queued. Nothing
+ * is imported when a model is opened: a run imports a stage when it comes there, so that the first
+ * ones compute while others are on their way.  cancel (may be NULL) is looked at before each. */
 enum kn_status model_import_weight(const struct model *m, int32_t l, enum weight_id w);
-enum kn_status model_import(const struct model *m);
-/* Bytes of a device's memory that all of them take, those of experts too. */
-size_t model_import_bytes(const struct model *m);
+enum kn_status model_import_stage(const struct model *m, int32_t stage, const atomic_bool *cancel);
+/* Is all of that imported? */
+bool model_stage_is_there(const struct model *m, int32_t stage);
+/* Bytes that the weights of each stage of the plan take, those of experts too, and of its largest
+ * one; how many of them the first stage and the last share, which on one device are there once. */
+size_t model_stage_bytes(const struct model *m, size_t *bytes, size_t *largest);
 /* The weight as operations take it, once it is imported. */
 const struct kn_view *model_device_weight(const struct model *m, int32_t l, enum weight_id w);
-/* Compute on another backend from now on, which is the model's to close; weights are imported anew.
- * No run may be open.  The one before is not used any more. */
-void model_move(struct model *m, struct kn_backend *be);
+/* Compute on another backend from now on, which is the model's to close if it is `owned` and else
+ * must outlive it; weights are imported anew.  No run may be open.  The one before is not used any
+ * more. */
+void model_move(struct model *m, struct kn_backend *be, bool owned);
 /* Put v, whose data is malloc'ed, in the place of that weight; the model frees it.  No run may be
  * using the weight, which has to be imported again.  On failure (memory) nothing changed and the
  * data is still the caller's. */

@@ -13,8 +13,6 @@
 struct run *run_create(const struct model *m, struct run *base, const struct run_options *opt,
                        struct err *e)
 {
-    if (run_status(model_import(m), e))
-        return NULL;
     struct run *r = calloc(1, sizeof *r);
     if (r)
         r->keep = calloc((size_t)plan_stages(m->plan) * SITE_COUNT, sizeof *r->keep);
@@ -264,7 +262,11 @@ static int stage_compute(struct run *r, int32_t stage, int32_t first, struct err
         f->unseen = true;
         rc = run_exec(r, f, first, last, SITE_COUNT, e);
     }
-    return rc || is_short(r) ? rc : run_wait(r->m->be, e); /* so that it can be cancelled */
+    if (rc || is_short(r))
+        return rc;
+    if (stage < r->m->cfg.n_layers && stage + 1 < r->stop) /* its weights come up meanwhile */
+        rc = run_status(model_import_stage(r->m, stage + 1, r->m->be->cancel), e);
+    return rc ? rc : run_wait(r->m->be, e); /* so that it can be cancelled */
 }
 
 /* What a run that starts in the middle reads of stages before: the residual stream, the rotary

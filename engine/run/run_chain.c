@@ -41,7 +41,7 @@ int run_chain(struct run *r, const struct run_chain *c, const struct kn_view *x,
     enum site_id last = c->steps[c->n - 1].site;
     struct kn_backend *be = stage_backend(r, c->stage);
     int64_t rows = x->shape[0];
-    int rc = 0;
+    int rc = run_status(model_import_stage(r->m, c->stage, NULL), e);
     for (const struct step *s = c->steps; !rc && s < c->steps + c->n; s++) {
         if (s->when != STEP_ALWAYS)
             continue;

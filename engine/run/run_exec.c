@@ -375,7 +375,7 @@ static int exec_all(struct run *const *runs, struct frame *const *frames, int32_
         pass[j].n_src = pass[j].full ? runs[j]->n : frames[j]->r1;
         pass[j].fused = want == SITE_COUNT && may_fuse(&pass[j], steps, count, first);
     }
-    int rc = 0;
+    int rc = run_status(model_import_stage(runs[0]->m, frames[0]->stage, NULL), e);
     for (int32_t i = first; !rc && i < last; i++) {
         int32_t active = 0;
         for (int32_t j = 0; !rc && j < n; j++) {

@@ -340,14 +340,15 @@ static int work_want(struct work *w, const struct want *want)
     return rc;
 }
 
-int figures_work(struct figures *f, struct pair *p, const struct session_want *want,
+int figures_work(struct figures *f, struct pair *p, const struct session_want *want, int32_t stages,
                  int (*between)(void *user, struct err *e), void *user, struct err *e)
 {
     struct work w = {.f = f, .p = p, .between = between, .user = user, .e = e};
     int rc = 0;
     for (int kind = 0; kind < WANT_COUNT && !rc; kind++) {
         for (int32_t i = 0; i < want->n_wants && !rc; i++)
-            if (want->wants[i].kind == (enum want_kind)kind)
+            if (want->wants[i].kind == (enum want_kind)kind &&
+                stage_of(f, &want->wants[i]) < stages)
                 rc = work_want(&w, &want->wants[i]);
         if (!rc)
             rc = flush(&w);

@@ -18,6 +18,7 @@
 #include "base/clock.h"
 #include "model/checkpoint.h"
 #include "session/figures.h"
+#include "session/loading.h"
 #include "session/request.h"
 #include "session/sides.h"
 #include "session/snapshot.h"
@@ -44,6 +45,7 @@ struct session {
     struct figures *figures;
     struct sweeping *sweeping;
     struct sides *sides;
+    struct loading loading;
     int64_t time_us;
     double share;
     char moved[256]; /* why it computes on the cpu, "" where it was so from the beginning */
@@ -112,7 +114,9 @@ static int publish_figures(struct job *j, bool complete, struct err *e)
     snap->share = j->s->share;
     snap->sweep = sweeping_map(j->s->sweeping);
     snap->sweeping = sweeping_waits(j->s->sweeping);
-    snprintf(snap->device, sizeof snap->device, "%s", j->s->m->be->describe);
+    snap->loaded = j->s->loading.done, snap->loading = j->s->loading.all;
+    snprintf(snap->device, sizeof snap->device, "%s",
+             j->s->m->where[0] ? j->s->m->where : j->s->m->be->describe);
     snprintf(snap->moved, sizeof snap->moved, "%s", j->s->moved);
     snap->changed = checkpoint_changed(j->s->m->files, NULL);
     publish(j, snap);
@@ -193,6 +197,31 @@ static void forget_sides(struct job *j)
     j->side = NULL, j->n_sides = 0;
 }
 
+/* Weights to their device, and what the layers so far say of the request, now and then. */
+static int load(struct job *j, struct err *e)
+{
+    enum { LOADING_US = 100000 };
+    struct session *s = j->s;
+    const struct session_want *w = j->want;
+    int rc = 0;
+    while (!rc && loading_left(&s->loading, s->m)) {
+        rc = loading_step(&s->loading, s->m, &s->cancel, e);
+        if (rc || !loading_left(&s->loading, s->m) || clock_us() - j->shown_us < LOADING_US)
+            continue;
+        pair_stop(s->pair, loading_layers(&s->loading, s->m), true);
+        rc = pair_sync(s->pair, &w->target, NULL, e);
+        if (!rc)
+            rc = figures_settle(s->figures, s->pair, w, e);
+        if (!rc)
+            rc = figures_work(s->figures, s->pair, w, loading_layers(&s->loading, s->m) + 1,
+                              between, j, e);
+        if (!rc)
+            rc = publish_figures(j, false, e);
+    }
+    pair_stop(s->pair, INT32_MAX, true);
+    return rc;
+}
+
 static int compute(struct job *j, struct err *e)
 {
     struct session *s = j->s;
@@ -201,7 +230,7 @@ static int compute(struct job *j, struct err *e)
     struct run_cost cost = {0};
     do_task(w->task);
     int rc = request_check(s->m, t, e);
-    if (rc)
+    if (rc || (rc = load(j, e)))
         return rc;
     int64_t start = clock_us();
     rc = pair_sync(s->pair, t, &cost, e);
@@ -214,7 +243,7 @@ static int compute(struct job *j, struct err *e)
     if (!rc)
         rc = figures_settle(s->figures, s->pair, w, e);
     if (!rc)
-        rc = figures_work(s->figures, s->pair, w, between, j, e);
+        rc = figures_work(s->figures, s->pair, w, INT32_MAX, between, j, e);
     return rc ? rc : answer_sides(j, e);
 }
 
@@ -266,11 +295,12 @@ static int move_to_host(struct session *s, struct err *e)
     bool named = strstr(before.text, s->m->be->describe);
     char device[sizeof s->m->be->describe], why[160];
     size_t total, available = 0;
-    struct kn_backend *cpu = kn_open(&(struct kn_options){"cpu", 0, -1}, why, sizeof why);
+    struct kn_backend *cpu = kn_open(&(struct kn_options){"cpu", 0, -1, false}, why, sizeof why);
     snprintf(device, sizeof device, "%s", s->m->be->describe);
     parts_close(s);
     if (cpu) {
-        model_move(s->m, cpu);
+        model_move(s->m, cpu, true);
+        s->loading = (struct loading){0};
         cpu->type->memory(cpu, &total, &available);
         if (s->cache_bytes > available / 4)
             s->cache_bytes = available / 4;

@@ -57,7 +57,10 @@ struct snapshot {
     bool sweeping;                       /* more of it follows, in further snapshots */
     const struct snapshot *const *sides; /* [n_sides] answers so far; one that failed has its err */
     int32_t n_sides;
-    char device[64]; /* that it was computed on, as the backend describes itself */
+    int32_t loaded, loading; /* stages whose weights are on their device, of so many; 0 of 0: all,
+                                or they need not come there */
+    char device[128];        /* that it was computed on, as the backend describes itself, or which
+                                layers on which (placement.h) */
     char moved[256]; /* why not on the one that the session began on; "" while it is that one */
     bool changed;    /* the model file is not what it was when opened: no figure can be trusted */
 };

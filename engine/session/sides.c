@@ -55,7 +55,7 @@ int sides_answer(struct sides *s, const struct session_want *side, const struct 
     if (!rc)
         rc = figures_settle(l->figures, l->pair, side, e);
     if (!rc)
-        rc = figures_work(l->figures, l->pair, side, between, user, e);
+        rc = figures_work(l->figures, l->pair, side, INT32_MAX, between, user, e);
     if (rc == ERR_CANCELLED || rc == ERR_DEVICE)
         return rc;
     if (!rc && !(answer = figures_snapshot(l->figures, l->pair, side, e)))

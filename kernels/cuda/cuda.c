@@ -97,16 +97,16 @@ static enum kn_status launch(struct gpu *g, enum gpu_kernel k, const void *param
 
 /* ---- memory ---- */
 
-cu_address cuda_take(struct cuda *c, size_t bytes)
+cu_address cuda_take(struct cuda *c, size_t bytes, cu_stream s)
 {
     cu_address p = 0;
     if (bytes > c->gpu.base.alloc_max)
         return 0;
-    cu_result r = c->cu->memory_alloc(&p, bytes, c->stream);
+    cu_result r = c->cu->memory_alloc(&p, bytes, s);
     if (r == CU_OUT_OF_MEMORY) { /* pieces that the pool keeps may stand in the way */
         r = c->cu->stream_sync(c->stream);
         r = r ? r : c->cu->pool_trim(c->pool, 0);
-        r = r ? r : c->cu->memory_alloc(&p, bytes, c->stream);
+        r = r ? r : c->cu->memory_alloc(&p, bytes, s);
     }
     return cuda_status(c, r) ? 0 : p;
 }
@@ -122,7 +122,7 @@ void cuda_give(struct cuda *c, cu_address p)
 static void *cuda_alloc(struct kn_backend *be, size_t bytes)
 {
     struct cuda *c = cuda_of(be);
-    cu_address p = cuda_enter(c) ? 0 : cuda_take(c, bytes ? bytes : 1);
+    cu_address p = cuda_enter(c) ? 0 : cuda_take(c, bytes ? bytes : 1, c->stream);
     if (p && bytes && cuda_status(c, c->cu->set8(p, 0, bytes, c->stream))) {
         cuda_give(c, p);
         return NULL;
@@ -157,13 +157,19 @@ static void cuda_close(struct kn_backend *be)
 {
     struct cuda *c = cuda_of(be);
     const struct cuda_driver *cu = c->cu;
-    const cu_event events[] = {c->pace[0], c->pace[1], c->handed, c->sent[0], c->sent[1]};
+    const cu_event events[] = {c->pace[0],         c->pace[1],        c->handed,
+                               c->writes.sent[0],  c->writes.sent[1], c->loaded,
+                               c->imports.sent[0], c->imports.sent[1]};
     if (c->context)
         cu->context_set(c->context);
     cuda_blas_close(c);
     if (c->stream) {
         gpu_close(&c->gpu);
         cu->stream_sync(c->stream);
+    }
+    if (c->imports.stream) {
+        cu->stream_sync(c->imports.stream);
+        cu->stream_destroy(c->imports.stream);
     }
     for (size_t i = 0; i < sizeof events / sizeof *events; i++)
         if (events[i])
@@ -184,6 +190,7 @@ static const struct kn_backend_type CUDA_TYPE = {
     .alloc = cuda_alloc,
     .release = cuda_release,
     GPU_METHODS,
+    .import = cuda_import,
     .memory = cuda_memory,
     .carry = cuda_carry,
     .close = cuda_close,
@@ -220,7 +227,9 @@ static cu_result compiler_try(const struct cuda_driver *cu)
 static cu_result device_open(struct cuda *c, const char **what)
 {
     const struct cuda_driver *cu = c->cu;
-    cu_event *events[] = {&c->pace[0], &c->pace[1], &c->handed, &c->sent[0], &c->sent[1]};
+    cu_event *events[] = {&c->pace[0],         &c->pace[1],        &c->handed,
+                          &c->writes.sent[0],  &c->writes.sent[1], &c->loaded,
+                          &c->imports.sent[0], &c->imports.sent[1]};
     uint64_t keep = UINT64_MAX;
     cu_result r;
 #define STEP(call, name)     \
@@ -232,6 +241,8 @@ static cu_result device_open(struct cuda *c, const char **what)
     STEP(context_set(c->context), "cuCtxSetCurrent")
     STEP(pool_set(c->pool, CU_POOL_RELEASE_THRESHOLD, &keep), "cuMemPoolSetAttribute")
     STEP(stream_create(&c->stream, CU_STREAM_NON_BLOCKING), "cuStreamCreate")
+    STEP(stream_create(&c->imports.stream, CU_STREAM_NON_BLOCKING), "cuStreamCreate")
+    c->writes.stream = c->stream;
     for (size_t i = 0; i < sizeof events / sizeof *events; i++)
         STEP(event_create(events[i], CU_EVENT_NO_TIMING), "cuEventCreate")
 #undef STEP
@@ -312,6 +323,7 @@ struct kn_backend *cuda_open(const struct kn_options *opt, char *why, size_t why
         errno = EINVAL;
         return NULL;
     }
+    blas |= opt->blas;
     if (!(cu = driver_load(why, why_size)) || !device_serves(cu, ordinal, why, why_size)) {
         errno = EINVAL;
         return NULL;

@@ -2,7 +2,9 @@
  *
  * Everything is queued on one stream, in the order of the calls, so that nothing ever waits for
  * anything but in sync; a transfer goes through pinned memory of ours, since one from ordinary
- * memory would wait.  Tested in tests/kernels/test_cuda.c. */
+ * memory would wait.  Weights alone come up on a stream of their own, for which the other one
+ * waits where they are imported: they are on their way while what was queued before computes.
+ * Tested in tests/kernels/test_cuda.c. */
 #ifndef KN_CUDA_H
 #define KN_CUDA_H
 
@@ -16,6 +18,14 @@ enum cuda_image { CUDA_IMAGE_ALL, CUDA_IMAGE_MMA, CUDA_IMAGES };
 struct pinned {
     char *mem; /* NULL: not yet needed */
     size_t used;
+};
+
+/* Bytes to the device in the order of one stream, by way of two halves of pinned memory in turn. */
+struct lift {
+    cu_stream stream;
+    struct pinned up;
+    cu_event sent[2]; /* the half's last upload */
+    int side;
 };
 
 /* Bytes on their way to `host`, by way of pinned memory. */
@@ -32,13 +42,13 @@ struct cuda {
     cu_context context; /* NULL: none was retained */
     cu_pool pool;
     cu_stream stream;
+    cu_event loaded;               /* the last import */
     cu_module module[CUDA_IMAGES]; /* NULL until the first launch, as are their functions */
     cu_function function[GPU_ALL_COUNT];
     cu_event pace[2], handed; /* launches so far; what another device may go on after */
     unsigned launches;
-    struct pinned up, down; /* up: two halves in turn; down: what sync hands out */
-    cu_event sent[2];       /* the half's last upload */
-    int side;
+    struct lift writes, imports; /* on the stream of everything, and on the one of weights */
+    struct pinned down;          /* what sync hands out */
     struct landing *landing;
     int landings, landings_room;
     uint64_t reached;       /* devices that were asked to read this one's memory, by ordinal */
@@ -57,8 +67,9 @@ int cuda_count(char *why, size_t why_size);
 enum kn_status cuda_status(struct cuda *c, cu_result r);
 /* Before any call of the driver: this thread works on the device, which is still there. */
 enum kn_status cuda_enter(struct cuda *c);
-/* Device memory, not zeroed, and its release behind what is queued; 0: none is left. */
-cu_address cuda_take(struct cuda *c, size_t bytes);
+/* Device memory in the order of a stream, not zeroed, and its release behind what is queued on the
+ * one of everything; 0: none is left. */
+cu_address cuda_take(struct cuda *c, size_t bytes, cu_stream s);
 void cuda_give(struct cuda *c, cu_address p);
 
 /* ---- transfer.c ---- */
@@ -67,7 +78,9 @@ void cuda_give(struct cuda *c, cu_address p);
 enum kn_status cuda_upload(struct gpu *g, void *device, const void *host, size_t bytes);
 enum kn_status cuda_download(struct gpu *g, void *host, const void *device, size_t bytes);
 enum kn_status cuda_wait(struct gpu *g);
-/* As carry of struct kn_backend_type. */
+/* As import and carry of struct kn_backend_type. */
+enum kn_status cuda_import(struct kn_backend *be, const struct kn_view *host,
+                           struct kn_view *device);
 enum kn_status cuda_carry(struct kn_backend *be, const struct kn_view *to, struct kn_backend *other,
                           const struct kn_view *from);
 /* Let go of the pinned memory; nothing is queued. */

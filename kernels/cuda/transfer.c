@@ -5,6 +5,8 @@
  * it has been waited for.  Tested in tests/kernels/test_cuda.c. */
 #include "cuda.h"
 
+#include "../wrap.h"
+
 #include <stdlib.h>
 #include <string.h>
 
@@ -54,31 +56,68 @@ static enum kn_status pin(struct cuda *c, struct pinned *p, size_t bytes)
 /* ---- bytes ---- */
 
 /* The other half, once the device has read it. */
-static enum kn_status half_next(struct cuda *c)
+static enum kn_status half_next(struct cuda *c, struct lift *l)
 {
-    enum kn_status st = cuda_status(c, c->cu->event_record(c->sent[c->side], c->stream));
-    c->side ^= 1, c->up.used = 0;
-    return st ? st : cuda_status(c, c->cu->event_sync(c->sent[c->side]));
+    enum kn_status st = cuda_status(c, c->cu->event_record(l->sent[l->side], l->stream));
+    l->side ^= 1, l->up.used = 0;
+    return st ? st : cuda_status(c, c->cu->event_sync(l->sent[l->side]));
+}
+
+static enum kn_status lift(struct cuda *c, struct lift *l, cu_address to, const char *from,
+                           size_t bytes)
+{
+    enum kn_status st = pin(c, &l->up, 2 * (size_t)HALF_BYTES);
+    while (!st && bytes) {
+        if (l->up.used == HALF_BYTES && (st = half_next(c, l)))
+            break;
+        size_t room = HALF_BYTES - l->up.used, n = bytes < room ? bytes : room;
+        char *at = l->up.mem + (size_t)l->side * HALF_BYTES + l->up.used;
+        memcpy(at, from, n);
+        st = cuda_status(c, c->cu->upload(to, at, n, l->stream));
+        l->up.used = rounded(l->up.used + n);
+        to += n, from += n, bytes -= n;
+    }
+    return st;
 }
 
 enum kn_status cuda_upload(struct gpu *g, void *device, const void *host, size_t bytes)
 {
     struct cuda *c = (struct cuda *)g;
-    cu_address to = (cu_address)(uintptr_t)device;
-    const char *from = host;
     enum kn_status st = cuda_enter(c);
-    st = st ? st : pin(c, &c->up, 2 * (size_t)HALF_BYTES);
-    while (!st && bytes) {
-        if (c->up.used == HALF_BYTES && (st = half_next(c)))
-            break;
-        size_t room = HALF_BYTES - c->up.used, n = bytes < room ? bytes : room;
-        char *at = c->up.mem + (size_t)c->side * HALF_BYTES + c->up.used;
-        memcpy(at, from, n);
-        st = cuda_status(c, c->cu->upload(to, at, n, c->stream));
-        c->up.used = rounded(c->up.used + n);
-        to += n, from += n, bytes -= n;
+    return st ? st : lift(c, &c->writes, (cu_address)(uintptr_t)device, host, bytes);
+}
+
+/* What is queued from here on waits for it, what was queued before does not. */
+static enum kn_status import_bytes(struct cuda *c, cu_address to, const char *from, size_t bytes)
+{
+    enum kn_status st = lift(c, &c->imports, to, from, bytes);
+    st = st ? st : cuda_status(c, c->cu->event_record(c->loaded, c->imports.stream));
+    return st ? st : cuda_status(c, c->cu->stream_wait(c->stream, c->loaded, 0));
+}
+
+enum kn_status cuda_import(struct kn_backend *be, const struct kn_view *host,
+                           struct kn_view *device)
+{
+    struct cuda *c = (struct cuda *)be;
+    struct kn_view v = *host;
+    size_t span = wrap_span(host);
+    if (v.ndim && span) {
+        enum kn_status st = cuda_enter(c);
+        if (st)
+            return st;
+        cu_address p = cuda_take(c, span, c->imports.stream);
+        if (!p)
+            return c->failed ? c->failed : KN_OUT_OF_MEMORY;
+        if ((st = import_bytes(c, p, kn_at(host, 0), span))) {
+            c->cu->memory_free(p, c->imports.stream);
+            return st;
+        }
+        v.data = (void *)(uintptr_t)p, v.first %= kn_dtype_block(v.dtype);
+    } else if (v.ndim) {
+        return gpu_import(be, host, device);
     }
-    return st;
+    *device = v;
+    return KN_OK;
 }
 
 /* To the host what has come down. */
@@ -93,7 +132,7 @@ static enum kn_status wait_all(struct cuda *c)
     enum kn_status st = cuda_status(c, c->cu->stream_sync(c->stream));
     if (!st) {
         land(c);
-        c->up.used = 0;
+        c->writes.up.used = c->imports.up.used = 0; /* it waited for the imports, too */
     }
     c->landings = 0, c->down.used = 0;
     return st;
@@ -155,7 +194,7 @@ static enum kn_status copy(struct cuda *c, struct kn_view to, struct kn_view fro
 /* A packed view of the same elements in memory of its own, to be given back. */
 static enum kn_status packed_take(struct cuda *c, const struct kn_view *v, struct kn_view *packed)
 {
-    cu_address p = cuda_take(c, bytes_of(v));
+    cu_address p = cuda_take(c, bytes_of(v), c->stream);
     *packed = kn_packed((void *)(uintptr_t)p, v->dtype, v->ndim, v->shape);
     return p ? KN_OK : c->failed ? c->failed : KN_OUT_OF_MEMORY;
 }
@@ -229,9 +268,9 @@ enum kn_status cuda_carry(struct kn_backend *be, const struct kn_view *to, struc
 
 void cuda_transfer_close(struct cuda *c)
 {
-    if (c->up.mem)
-        c->cu->pinned_free(c->up.mem);
-    if (c->down.mem)
-        c->cu->pinned_free(c->down.mem);
+    const struct pinned pieces[] = {c->writes.up, c->imports.up, c->down};
+    for (size_t i = 0; i < sizeof pieces / sizeof *pieces; i++)
+        if (pieces[i].mem)
+            c->cu->pinned_free(pieces[i].mem);
     free(c->landing);
 }

@@ -104,9 +104,9 @@ enum kn_status gpu_read(struct kn_backend *be, const struct kn_view *v, void *ho
 enum kn_status gpu_write(struct kn_backend *be, const struct kn_view *v, const void *host);
 enum kn_status gpu_fill(struct kn_backend *be, const struct kn_view *v, float x);
 enum kn_status gpu_sync(struct kn_backend *be);
-#define GPU_METHODS                                                               \
-    .run = gpu_run, .import = gpu_import, .forget = gpu_forget, .read = gpu_read, \
-    .write = gpu_write, .fill = gpu_fill, .sync = gpu_sync
+#define GPU_METHODS                                                                               \
+    .run = gpu_run, .forget = gpu_forget, .read = gpu_read, .write = gpu_write, .fill = gpu_fill, \
+    .sync = gpu_sync
 /* Release what calls have kept; for a device's close, before the device itself goes. */
 void gpu_close(struct gpu *g);
 

@@ -42,6 +42,7 @@ static void find_extensions(struct vk *v, struct vk_found *f)
         for (int e = 0; e < VK_EXTENSIONS; e++)
             found += strcmp(name, vk_extensions[e]) == 0;
         f->budget |= strcmp(name, VK_EXT_MEMORY_BUDGET_EXTENSION_NAME) == 0;
+        f->buffer_max |= strcmp(name, VK_KHR_MAINTENANCE_4_EXTENSION_NAME) == 0;
     }
     free(list);
     bool old = f->of.apiVersion < VK_API_VERSION_1_2;
@@ -63,10 +64,16 @@ static void find_properties(struct vk *v, struct vk_found *f)
         .sType = VK_STRUCTURE_TYPE_PHYSICAL_DEVICE_SUBGROUP_PROPERTIES, .pNext = &floats};
     VkPhysicalDeviceMaintenance3Properties limits = {
         .sType = VK_STRUCTURE_TYPE_PHYSICAL_DEVICE_MAINTENANCE_3_PROPERTIES, .pNext = &subgroup};
+    VkPhysicalDeviceMaintenance4Properties buffers = {
+        .sType = VK_STRUCTURE_TYPE_PHYSICAL_DEVICE_MAINTENANCE_4_PROPERTIES,
+        .pNext = &limits,
+        .maxBufferSize = UINT64_MAX};
     VkPhysicalDeviceProperties2 p = {.sType = VK_STRUCTURE_TYPE_PHYSICAL_DEVICE_PROPERTIES_2,
-                                     .pNext = &limits};
+                                     .pNext = f->buffer_max ? (void *)&buffers : &limits};
     v->api.GetPhysicalDeviceProperties2(f->device, &p);
-    f->alloc_max = limits.maxMemoryAllocationSize;
+    f->alloc_max = limits.maxMemoryAllocationSize < buffers.maxBufferSize
+                       ? limits.maxMemoryAllocationSize
+                       : buffers.maxBufferSize;
     f->subgroup = subgroup.subgroupSize;
     /* Mesa's version says which it is; NVIDIA's is a number. */
     bool whole = strlen(driver.driverInfo) >= DRIVER_SHORT;

@@ -54,9 +54,10 @@ struct vk_found {
     bool software;      /* a processor that plays the device */
     bool extensions;    /* vk_extensions are what make it do: it is older than 1.2 */
     bool budget;        /* VK_EXT_memory_budget */
+    bool buffer_max;    /* VK_KHR_maintenance4: it tells how large a buffer may be */
     uint32_t family;    /* the queue family that computes */
     uint64_t memory;    /* bytes of its own */
-    uint64_t alloc_max; /* bytes of one allocation */
+    uint64_t alloc_max; /* bytes of one allocation that is one buffer */
     uint32_t subgroup;  /* lanes */
 };
 

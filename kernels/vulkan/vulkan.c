@@ -84,6 +84,7 @@ static const struct kn_backend_type VULKAN_TYPE = {
     .alloc = backend_alloc,
     .release = backend_release,
     GPU_METHODS,
+    .import = gpu_import,
     .memory = backend_memory,
     .close = backend_close,
 };

@@ -83,9 +83,9 @@ int main(int argc, char **argv)
     static const int64_t lengths[] = {128, 512, 2048};
     char why[200], what[80];
     bench_take_options(&argc, argv);
-    be = argc == 1
-             ? kn_open(&(struct kn_options){"cpu", bench_options.threads, -1}, why, sizeof why)
-             : NULL;
+    be = argc == 1 ? kn_open(&(struct kn_options){"cpu", bench_options.threads, -1, false}, why,
+                             sizeof why)
+                   : NULL;
     if (!be) {
         fprintf(stderr, "bench_attention: %s\n", argc > 1 ? "--threads N, --busy, --goals" : why);
         return 2;

@@ -185,7 +185,7 @@ static bool parse(int argc, char **argv)
 static bool prepare(void)
 {
     char why[128];
-    bench.be = kn_open(&(struct kn_options){"cpu", bench_options.threads, opt.cpu}, why,
+    bench.be = kn_open(&(struct kn_options){"cpu", bench_options.threads, opt.cpu, false}, why,
                        sizeof why);
     if (!bench.be) {
         fprintf(stderr, "bench_linear: %s\n", why);

@@ -93,11 +93,13 @@ static void test_same_bits(void **state)
 {
     (void)state;
     static const char *const models[] = {"llama", "gpt2", "mixtral", "gemma2"};
-    static const char *const spread[] = {"split:fence:cpu,fence:cpu", "split:cpu,cpu,cpu"};
+    static const char *const spread[] = {"split:fence:cpu,fence:cpu", "split:cpu,cpu,cpu",
+                                         "split:cpu,fence:cpu"};
+    enum { SPREADS = sizeof spread / sizeof *spread };
     static const size_t budgets[] = {SIZE_MAX / 4, 0};
     for (size_t i = 0; i < sizeof models / sizeof *models; i++)
         for (int b = 0; b < 2; b++)
-            for (int k = 0; k < 2; k++) {
+            for (int k = 0; k < SPREADS; k++) {
                 uint64_t hash[2];
                 double grad[2];
                 for (int where = 0; where < 2; where++) {

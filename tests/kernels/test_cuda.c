@@ -3,7 +3,8 @@
  * good. */
 #include "ktest.h"
 
-#include "fake.h"
+#include "cuda/cuda.h"
+#include "device.h"
 
 #include <math.h>
 #include <stdio.h>
@@ -15,7 +16,7 @@ enum { OUT_OF_MEMORY = 2, ILLEGAL_ADDRESS = 700 };
 static struct kn_backend *opened(const char *name)
 {
     char why[160] = "";
-    struct kn_backend *be = kn_open(&(struct kn_options){name, 1, -1}, why, sizeof why);
+    struct kn_backend *be = kn_open(&(struct kn_options){name, 1, -1, false}, why, sizeof why);
     if (!be)
         fail_msg("%s: %s", name ? name : "auto", why);
     return be;
@@ -134,7 +135,7 @@ static bool survives(const char *name, long n, int code)
     char why[160] = "";
     work_fill(&k);
     fake_cuda_fail(n, code);
-    struct kn_backend *be = kn_open(&(struct kn_options){name, 1, -1}, why, sizeof why);
+    struct kn_backend *be = kn_open(&(struct kn_options){name, 1, -1, false}, why, sizeof why);
     enum kn_status st = be ? work_do(be, &k) : KN_OK;
     if (be && st == KN_OUT_OF_MEMORY) { /* it was once */
         enum kn_status again = work_do(be, &k);
@@ -190,7 +191,7 @@ static void test_names(void **state)
     char why[160];
     for (size_t i = 0; i < sizeof BAD / sizeof *BAD; i++) {
         setenv("FAKE_CUDA_DEVICES", BAD[i].devices, 1);
-        assert_null(kn_open(&(struct kn_options){BAD[i].name, 1, -1}, why, sizeof why));
+        assert_null(kn_open(&(struct kn_options){BAD[i].name, 1, -1, false}, why, sizeof why));
         if (!strstr(why, BAD[i].says))
             fail_msg("%s: '%s' does not say %s", BAD[i].name, why, BAD[i].says);
         assert_int_equal(fake_cuda_left(), 0);
@@ -215,7 +216,7 @@ static void test_compiler(void **state)
     char why[160] = "";
     setenv("FAKE_CUDA_DEVICES", "1", 1);
     setenv("FAKE_CUDA_NO_COMPILER", "1", 1);
-    assert_null(kn_open(&(struct kn_options){"cuda", 1, -1}, why, sizeof why));
+    assert_null(kn_open(&(struct kn_options){"cuda", 1, -1, false}, why, sizeof why));
     assert_non_null(strstr(why, "libnvidia-ptxjitcompiler"));
     assert_non_null(strstr(why, "CUDA_ERROR_JIT_COMPILER_NOT_FOUND (221)"));
     assert_int_equal(fake_cuda_left(), 0);
@@ -239,7 +240,7 @@ static void test_devices(void **state)
     (void)state;
     struct kn_device list[KN_DEVICES_MAX];
     setenv("FAKE_CUDA_DEVICES", "2", 1);
-    int n = kn_devices(&(struct kn_options){NULL, 1, -1}, list);
+    int n = kn_devices(&(struct kn_options){NULL, 1, -1, false}, list);
     const struct kn_device *d = device_named(list, n, "cuda:1");
     assert_non_null(d);
     assert_string_equal(d->describe, "cuda:1 fake device 1");
@@ -250,7 +251,7 @@ static void test_devices(void **state)
     d = device_named(list, n, "cpu");
     assert_true(d && d->there && d->unified);
     setenv("FAKE_CUDA_DEVICES", "0", 1);
-    n = kn_devices(&(struct kn_options){NULL, 1, -1}, list);
+    n = kn_devices(&(struct kn_options){NULL, 1, -1, false}, list);
     assert_null(device_named(list, n, "cuda:0"));
     d = device_named(list, n, "cuda");
     assert_true(d && !d->there && strstr(d->describe, "no CUDA device"));
@@ -355,6 +356,42 @@ static void test_cancel(void **state)
     closed(be);
 }
 
+/* A weight of several halves of pinned memory comes up while what was queued before has not begun,
+ * and what is queued behind it waits for it. */
+static void test_import_beside(void **state)
+{
+    (void)state;
+    enum { ROWS = 40 << 10, COLUMNS = 256, TURNS = 3 };
+    struct kn_backend *be = opened("cuda");
+    const struct cuda *c = (struct cuda *)be;
+    float *big = malloc((size_t)ROWS * COLUMNS * sizeof *big), last[COLUMNS];
+    assert_non_null(big);
+    float *mem = be->type->alloc(be, sizeof last);
+    struct kn_view out = kn_view1(mem, KN_F32, COLUMNS), weight[TURNS];
+    assert_int_equal(be->type->fill(be, &out, 1), KN_OK);
+    long done = c->stream->done;
+    for (int turn = 0; turn < TURNS; turn++) {
+        for (int i = 0; i < ROWS * COLUMNS; i++)
+            big[i] = (float)(i % 1000 + turn);
+        struct kn_view host = kn_view2(big, KN_F32, ROWS, COLUMNS);
+        assert_int_equal(be->type->import(be, &host, &weight[turn]), KN_OK);
+        struct kn_view row = kn_index(weight[turn], 0, ROWS - 1);
+        const struct kn_call add = {.op = KN_OP_ADD, .out = {out}, .in = {out, row}, .p.scale = 1};
+        assert_int_equal(kn_run(be, &add), KN_OK);
+        assert_int_equal(c->stream->done, done);
+        assert_true(c->imports.stream->done > 0);
+    }
+    assert_int_equal(be->type->read(be, &out, last), KN_OK);
+    assert_int_equal(be->type->sync(be), KN_OK);
+    for (int i = 0; i < COLUMNS; i++)
+        assert_true(last[i] == (float)(1 + 3 * (((ROWS - 1) * COLUMNS + i) % 1000) + 0 + 1 + 2));
+    for (int turn = 0; turn < TURNS; turn++)
+        be->type->forget(be, &weight[turn]);
+    be->type->release(be, mem, sizeof last);
+    free(big);
+    closed(be);
+}
+
 /* What lies on one device serves on the other, also when it changes behind what is queued. */
 static void test_several(void **state)
 {
@@ -401,11 +438,12 @@ static void test_apart(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_faults),  cmocka_unit_test(test_names),
-        cmocka_unit_test(test_devices), cmocka_unit_test(test_large),
-        cmocka_unit_test(test_views),   cmocka_unit_test(test_full),
-        cmocka_unit_test(test_cancel),  cmocka_unit_test(test_several),
-        cmocka_unit_test(test_apart),   cmocka_unit_test(test_compiler),
+        cmocka_unit_test(test_faults),        cmocka_unit_test(test_names),
+        cmocka_unit_test(test_devices),       cmocka_unit_test(test_large),
+        cmocka_unit_test(test_views),         cmocka_unit_test(test_full),
+        cmocka_unit_test(test_cancel),        cmocka_unit_test(test_several),
+        cmocka_unit_test(test_apart),         cmocka_unit_test(test_compiler),
+        cmocka_unit_test(test_import_beside),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -134,7 +134,7 @@ static void test_open(void **state)
         assert_null(strchr(why, '\n'));
     }
     if (kn_cpu_best() < KN_CPU_AVX512)
-        assert_null(kn_open(&(struct kn_options){"cpu", 1, KN_CPU_AVX512}, why, sizeof why));
+        assert_null(kn_open(&(struct kn_options){"cpu", 1, KN_CPU_AVX512, false}, why, sizeof why));
 }
 
 static void test_memory(void **state)

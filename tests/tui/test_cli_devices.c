@@ -51,17 +51,63 @@ static void same_as_cpu(const char *const *where, const char *says)
 static void commands_compute_there(void **state)
 {
     (void)state;
-    SAME("cuda:1 fake device 1 · weights 4.8", "--devices", "1");
-    SAME("split:cuda:0", "--devices", "0,1");
-    SAME("+cublas", "--devices", "0", "--blas");
+    SAME("cuda:1 fake device 1 · all layers · weights 4.8", "--devices", "1");
+    SAME("cuda:1 fake device 1 · layers 2-3 of 4 and the unembedding", "--devices", "0,1");
+    SAME("+cublas", "--blas");
 }
 
 static void what_does_not_fit(void **state)
 {
     (void)state;
     setenv("FAKE_CUDA_MB", "1", 1);
-    assert_refused(RUN("run", "teach", PROMPT, "--backend", "cuda"), 1, "it does not fit");
+    assert_refused(RUN("run", "teach", PROMPT, "--backend", "cuda"), 1, "it does not fit: cuda:0");
     SAME("too large, so on the cpu: cuda:0", "--backend", "auto");
+    setenv("FAKE_CUDA_MB", "12", 1);
+    SAME("layers 0-1 of 4", "--backend", "auto"); /* as many as fit, and it does run there */
+    assert_refused(RUN("run", "teach", PROMPT, "--gpu-layers", "all"), 1,
+                   "all layers · weights 4.8");
+    assert_refused(RUN("run", "teach", PROMPT, "--gpu-layers", "3"), 1,
+                   "layers 1-3 of 4 and the unembedding · weights 3.93 MB");
+    unsetenv("FAKE_CUDA_MB");
+}
+
+static void layers_beside_the_cpu(void **state)
+{
+    (void)state;
+    SAME("cuda:0 fake device 0 · layer 3 of 4 and the unembedding", "--gpu-layers", "1",
+         "--backend", "split:cpu,cuda");
+    SAME("cuda:1 fake device 1 +cublas · the unembedding", "--gpu-layers", "1", "--devices", "0,1",
+         "--blas");
+    SAME("so on the cpu", "--gpu-layers", "0");
+    SAME("is no device", "--gpu-layers", "2", "--backend", "cpu");
+}
+
+/* `info` and `devices` tell the plan that commands follow. */
+static void the_plan_is_told(void **state)
+{
+    (void)state;
+    setenv("FAKE_CUDA_MB", "12", 1);
+    struct js_doc *doc = RUN_JSON("info", "teach", "--backend", "cuda", "--json");
+    struct js_node plan = js_get(js_root(doc), "memory_plan"), cpu = js_at(plan, 0),
+                   device = js_at(plan, 1);
+    assert_int_equal(json_int(cpu, "layers"), 2);
+    assert_int_equal(json_int(cpu, "first_layer"), 0);
+    assert_true(json_bool(cpu, "embeds") && !json_bool(cpu, "unembeds"));
+    assert_int_equal(json_int(device, "first_layer"), 2);
+    assert_true(json_bool(device, "unembeds") && json_bool(device, "fits"));
+    int64_t takes = json_int(device, "weights") + json_int(device, "kept") +
+                    json_int(device, "work");
+    assert_true(takes <= json_int(device, "free") && json_int(device, "free") == 12 << 20);
+    js_close(doc);
+    doc = RUN_JSON("devices", "teach", "--json");
+    struct js_node model = js_get(js_at(js_root(doc), 0), "model");
+    assert_int_equal(json_int(model, "layers"), 2);
+    assert_int_equal(json_int(model, "weights") + json_int(model, "kept") + json_int(model, "work"),
+                     takes);
+    js_close(doc);
+    struct result r = RUN("devices", "teach", "--tsv");
+    assert_non_null(strstr(r.out, "\t2 of 4\t"));
+    result_free(&r);
     unsetenv("FAKE_CUDA_MB");
 }
 
@@ -115,7 +161,10 @@ static void refusals(void **state)
         {"has 2, from cuda:0", {"--devices", "0,7"}},
         {"token ids \"first\"", {"--devices", "first"}},
         {"one of them says where", {"--devices", "0", "--backend", "cpu"}},
-        {"it is for cuda", {"--blas", "--backend", "cpu"}},
+        {"its products are its own", {"--blas", "--backend", "cpu"}},
+        {"a number of layers, all, or auto", {"--gpu-layers", "x"}},
+        {"a number of layers, all, or auto", {"--gpu-layers", "-1"}},
+        {"a number of layers, all, or auto", {"--gpu-layers", "9999"}},
         {"unknown device", {"--backend", "cuda:x"}},
     };
     for (size_t i = 0; i < sizeof bad / sizeof *bad; i++) {
@@ -133,7 +182,8 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(devices_are_listed), cmocka_unit_test(commands_compute_there),
-        cmocka_unit_test(what_does_not_fit),  cmocka_unit_test(a_device_fails),
+        cmocka_unit_test(what_does_not_fit),  cmocka_unit_test(layers_beside_the_cpu),
+        cmocka_unit_test(the_plan_is_told),   cmocka_unit_test(a_device_fails),
         cmocka_unit_test(refusals),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -7,13 +7,12 @@
 #include <string.h>
 #include <unistd.h>
 
-#include "base/ranks.h"
+#include "cli_device.h"
 #include "edit/edit_reach.h"
 #include "save/image_file.h"
 #include "measure/lens.h"
 #include "model/process.h"
 #include "edit/reference.h"
-#include "number.h"
 #include "run/run.h"
 #include "text.h"
 #include "input/token_word.h"
@@ -66,134 +65,12 @@ int cli_memory(struct cli *c)
     return err_memory(&c->err, "%s", c->opt->command->name);
 }
 
-size_t cli_cache_bytes(const struct cli *c)
-{
-    size_t total, available = 0;
-    if (c->opt->cache_mb >= 0)
-        return (size_t)c->opt->cache_mb << 20;
-    if (c->be)
-        c->be->type->memory(c->be, &total, &available);
-    return available ? available / 4 : (size_t)256 << 20;
-}
-
-/* "1" is cuda:1; "0,1" is split:cuda:0,cuda:1; each with `end` behind it. */
-static int devices_name(struct cli *c, const char *end, char *name, size_t size)
-{
-    int32_t *ids = NULL, n = 0;
-    int rc = token_ids_read(c->opt->devices, strlen(c->opt->devices), &ids, &n, &c->err);
-    size_t used = 0;
-    if (!rc && c->opt->backend)
-        rc = err_set(&c->err, ERR_USAGE,
-                     "--devices %.40s and --backend %.40s · one of them says where",
-                     c->opt->devices, c->opt->backend);
-    if (!rc && (n < 1 || n > KN_DEVICES_MAX))
-        rc = err_set(&c->err, ERR_USAGE, "--devices %.40s · expected 1 to %d numbers, 0,1",
-                     c->opt->devices, KN_DEVICES_MAX);
-    for (int32_t i = 0; i < n && !rc && used < size; i++)
-        used += (size_t)snprintf(name + used, size - used, "%scuda:%d%s",
-                                 i       ? ","
-                                 : n > 1 ? "split:"
-                                         : "",
-                                 (int)ids[i], end);
-    free(ids);
-    return rc;
-}
-
-/* Of several CUDA devices each of a node's ranks takes one, in turn. */
-static bool device_of_rank(const struct cli *c, char *name, size_t size)
-{
-    struct kn_device list[KN_DEVICES_MAX];
-    const struct kn_options k = {.threads = 1, .cpu = -1};
-    const char *cuda[KN_DEVICES_MAX];
-    int n = ranks_size(c->ranks) > 1 ? kn_devices(&k, list) : 0, count = 0;
-    for (int i = 0; i < n; i++)
-        if (list[i].there && strncmp(list[i].name, "cuda:", 5) == 0)
-            cuda[count++] = list[i].name;
-    if (count > 1)
-        snprintf(name, size, "%s", cuda[ranks_of_node(c->ranks) % count]);
-    return count > 1;
-}
-
-/* What kn_open takes for --backend, --devices and --blas. */
-static int backend_name(struct cli *c, char *name, size_t size)
-{
-    const struct options *o = c->opt;
-    const char *where = o->backend ? o->backend : "auto", *end = o->blas ? "+cublas" : "";
-    if (o->devices)
-        return devices_name(c, end, name, size);
-    if (o->blas && strcmp(where, "auto") == 0)
-        where = "cuda";
-    char own[32];
-    if ((!strcmp(where, "auto") || !strcmp(where, "cuda")) && device_of_rank(c, own, sizeof own))
-        where = own;
-    if (o->blas && (strncmp(where, "cuda", 4) != 0 || strchr(where, ',')))
-        return err_set(&c->err, ERR_USAGE, "--blas with --backend %.60s · it is for cuda", where);
-    return (size_t)snprintf(name, size, "%s%s", where, end) < size
-               ? 0
-               : err_set(&c->err, ERR_USAGE, "--backend %.60s… · the name is too long", where);
-}
-
-static int open_backend(struct cli *c, const char *name)
-{
-    const struct options *o = c->opt;
-    char why[256];
-    struct kn_options k = {
-        .backend = name, .threads = o->threads ? o->threads : ranks_threads(c->ranks), .cpu = -1};
-    if (o->cpu && (k.cpu = kn_cpu_parse(o->cpu)) < 0)
-        return err_set(&c->err, ERR_USAGE, "--cpu \"%s\" · portable, avx2 or avx512", o->cpu);
-    c->be = kn_open(&k, why, sizeof why);
-    return c->be ? 0 : err_set(&c->err, errno == ENOMEM ? ERR_SYSTEM : ERR_USAGE, "%s", why);
-}
-
-/* What the model takes of a device's memory; does it fit? */
-static int check_memory(struct cli *c, bool *fits)
-{
-    char need[NUMBER_BYTES], each[NUMBER_BYTES], has[NUMBER_BYTES], all[NUMBER_BYTES];
-    size_t weights = model_import_bytes(c->m), kept, live, total = 0, available = 0;
-    run_memory(c->m, 1, &kept, &live);
-    c->be->type->memory(c->be, &total, &available);
-    *fits = !total || weights + kept + live <= available;
-    snprintf(c->note, sizeof c->note, "%.60s · weights %s, %s a position · %s of %s free",
-             c->be->describe, number_bytes(need, (double)weights), number_bytes(each, (double)kept),
-             number_bytes(has, (double)available), number_bytes(all, (double)total));
-    return *fits ? 0
-                 : err_set(&c->err, ERR_BAD_INPUT,
-                           "%s · it does not fit: %s · --backend cpu, or more --devices",
-                           c->m->name, c->note);
-}
-
-static int open_on(struct cli *c, const char *name)
-{
-    int rc = open_backend(c, name);
-    return rc ? rc : model_open(&c->m, c->model_name, c->be, &c->err);
-}
-
-/* On the device if the model fits there, else, where none was named, on the cpu. */
-static int open_model(struct cli *c)
-{
-    char name[32 * KN_DEVICES_MAX];
-    bool fits = true;
-    int rc = backend_name(c, name, sizeof name);
-    bool named = !rc && strcmp(name, "auto") != 0;
-    rc = rc ? rc : open_on(c, name);
-    if (rc || c->be->unified || !(rc = check_memory(c, &fits)) || fits || named)
-        return rc;
-    char why[sizeof c->note];
-    snprintf(why, sizeof why, "too large, so on the cpu: %.160s", c->note);
-    model_close(c->m);
-    kn_close(c->be);
-    c->m = NULL, c->be = NULL, c->err = (struct err){0};
-    rc = open_on(c, "cpu");
-    snprintf(c->note, sizeof c->note, "%s", why);
-    return rc;
-}
-
 int cli_model(struct cli *c, bool weights)
 {
     unsigned process = 0;
     int rc = c->opt->process ? process_parse(c->opt->process, &process, &c->err) : 0;
     if (!rc)
-        rc = weights ? open_model(c) : model_open(&c->m, c->model_name, NULL, &c->err);
+        rc = weights ? cli_open_device(c) : model_open(&c->m, c->model_name, NULL, &c->err);
     if (rc || !weights)
         return rc;
     const char *why = process_left_out(&c->m->cfg, process);

@@ -14,6 +14,7 @@
 #include "model/model.h"
 #include "options.h"
 #include "run/pair.h"
+#include "run/placement.h"
 #include "table.h"
 #include "edit/taker.h"
 #include "text.h"
@@ -25,7 +26,8 @@ struct cli {
     struct bytes out;
     struct kn_backend *be;
     struct model *m;
-    int32_t *tokens; /* the prompt; of an image its rows' ids */
+    struct placement place; /* which layers are computed where, and the memory that takes */
+    int32_t *tokens;        /* the prompt; of an image its rows' ids */
     int32_t n;
     int32_t *types;            /* [n] of --token-types, or NULL */
     struct image_input *image; /* of a model that takes images */
@@ -103,7 +105,7 @@ int cli_target(struct cli *c, struct pair_target *t);
 int cli_edit_weights(struct cli *c);
 /* The face that a command shows: edited if there are edits. */
 struct run *cli_run_shown(const struct cli *c);
-/* --cache-mb, or a quarter of what the device has free. */
+/* --cache-mb, or a share of what the device has free beside the model. */
 size_t cli_cache_bytes(const struct cli *c);
 /* All of standard input; *text is malloc'ed. */
 int cli_stdin(char **text, size_t *len, struct err *e);
@@ -163,6 +165,8 @@ int cli_rows_open(struct cli *c, struct cli_rows *r, const struct table_column *
 /* Prints them if err is 0; frees them in any case. */
 int cli_rows_close(struct cli *c, struct cli_rows *r, int rc);
 int cli_memory(struct cli *c);
+/* "borescope: TEXT" on standard error, cleaned. */
+void cli_say(const char *text);
 
 /* help.c */
 void help_command(struct bytes *out, const struct command *cmd);

@@ -234,3 +234,14 @@ int cli_rows_close(struct cli *c, struct cli_rows *r, int rc)
     table_free(r->t);
     return rc;
 }
+
+void cli_say(const char *text)
+{
+    struct bytes line = {0};
+    bytes_add_string(&line, "borescope: ");
+    text_add(&line, text, strlen(text), TEXT_PLAIN);
+    bytes_add_char(&line, '\n');
+    if (!line.failed)
+        fwrite(line.data, 1, line.len, stderr);
+    bytes_free(&line);
+}

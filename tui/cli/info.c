@@ -3,7 +3,7 @@
 #include <string.h>
 
 #include "model/arch.h"
-#include "cli.h"
+#include "cli_device.h"
 #include "long_work.h"
 #include "model/hub.h"
 #include "model/process.h"
@@ -74,6 +74,29 @@ static const char *image_text(const struct config *g, char *buf, size_t size)
     return buf;
 }
 
+/* The plan of memory, a line a device. */
+static void plain_places(struct cli *c)
+{
+    char line[256];
+    for (int i = 0; i < c->place.n; i++) {
+        cli_part_text(&c->place, i, line, sizeof line);
+        bytes_addf(&c->out, "%-18s ", i ? "" : "memory_plan");
+        text_add(&c->out, line, strlen(line), TEXT_PLAIN);
+        bytes_add_char(&c->out, '\n');
+    }
+}
+
+static void json_places(const struct cli *c, struct json_out *j)
+{
+    json_out_array(json_out_key(j, "memory_plan"));
+    for (int i = 0; i < c->place.n; i++) {
+        json_out_object(j);
+        cli_json_part(j, &c->place, i);
+        json_out_close(j);
+    }
+    json_out_close(j);
+}
+
 int cli_info(struct cli *c)
 {
     bool weights;
@@ -136,11 +159,13 @@ int cli_info(struct cli *c)
     int n = sizeof facts / sizeof *facts;
     if (!c->opt->json) {
         plain_facts(&c->out, facts, n);
+        plain_places(c);
         return 0;
     }
     struct json_out j;
     json_out_begin(&j, &c->out);
     json_out_object(&j);
     json_facts(&j, facts, n);
+    json_places(c, &j);
     return cli_json_end(c, &j);
 }

@@ -12,7 +12,6 @@
 #include "sweep_choices.h"
 #include "sweep_print.h"
 
-
 /* What a sweep is asked. */
 struct asked {
     struct cli *c;
