@@ -10,7 +10,7 @@
 #include "run/run.h"
 #include "say.h"
 
-enum { COLUMN_MIN = 7, COLUMN_MAX = 11, COLUMN_EXPERTS = 35 };
+enum { COLUMN_MIN = 7, COLUMN_MAX = 16, COLUMN_EXPERTS = 35 };
 
 static const struct {
     enum want_kind kind;
