@@ -2,7 +2,7 @@
 # shots.sh BORESCOPE FOLDER: pictures of the explorer, to look at: in xterm with sixel, half blocks, a white background,
 # 80x24, 120x40, 200x60 and cells of double size; in kitty, where it is installed, by its own protocol; every view, a
 # short prompt and a long one.
-# Needs Xvfb, xterm, xdotool and ImageMagick's import (Debian: xvfb xterm xdotool imagemagick; kitty libgl1-mesa-dri).
+# Needs Xvfb, xterm, xdotool and ImageMagick's import and convert (Debian: xvfb xterm xdotool imagemagick; kitty libgl1-mesa-dri).
 set -u
 borescope=$1
 folder=$2
@@ -44,6 +44,18 @@ shoot_kitty() {
     picture kitty "$@"
 }
 
+# still FILE: the window, when it is the same twice in a row: pictures arrive late on a slow machine
+still() {
+    import -window "$window" "$work/now.ppm"
+    for _ in 1 2 3 4 5 6 7 8 9 10 11 12 13 14 15 16 17 18 19 20; do
+        mv "$work/now.ppm" "$work/before.ppm"
+        sleep 0.5
+        import -window "$window" "$work/now.ppm"
+        cmp -s "$work/before.ppm" "$work/now.ppm" && break
+    done
+    convert "$work/now.ppm" "$1"
+}
+
 # picture CLASS KEY...: of the terminal that was started last, then end it
 picture() {
     class=$1
@@ -57,7 +69,7 @@ picture() {
     xdotool windowfocus "$window" 2>/dev/null
     for key; do
         case $key in
-        @*) sleep 1; import -window "$window" "$folder/$name-${key#@}.png" ;;
+        @*) sleep 1; still "$folder/$name-${key#@}.png" ;;
         *) xdotool key --window "$window" -- "$key"; sleep 0.15 ;;
         esac
     done
@@ -65,7 +77,7 @@ picture() {
     wait $terminal_pid 2>/dev/null
 }
 
-all="@grid 2 @attention Return @map z @whole z @text 3 @lens 4 @hooks 5 @tensor 7 @heads w @wall w"
+all="@grid 2 @attention Return @map z @whole z @text 3 @lens 4 @hooks 5 @tensor 7 @heads w @wall w C @check"
 for size in 80x24 120x40 200x60; do
     # shellcheck disable=SC2086
     shoot "sixel-$size" "$size" 12 black vt340 "$long" $all
