@@ -198,12 +198,53 @@ static void test_lens_click(void **state)
     }
 }
 
+/* The figures of the n-th line of the screen that the cursor is on, to the panel's edge; to free.
+ */
+static char *cursor_line(int n)
+{
+    char *screen = driver_screen(&d), *at = screen;
+    for (int i = 0; i <= n && at; i++)
+        at = strstr(i ? at + 1 : at, "\n▶");
+    assert_non_null(at);
+    at += strlen("\n▶") + 17; /* behind the label */
+    char *line = strndup(at, (size_t)(strstr(at, "│") - at));
+    free(screen);
+    return line;
+}
+
+/* The lens' layers and positions cross in the cursor's cell; a click goes to a position; where
+ * there is no room for both they give way, and the panel is whole. */
+static void test_lens_cross(void **state)
+{
+    (void)state;
+    driver_keys(&d, "3");
+    for (const char *keys = "khhj"; *keys; keys++) {
+        char key[2] = {*keys}, *layer, *position;
+        driver_keys(&d, key);
+        layer = cursor_line(0), position = cursor_line(1);
+        assert_string_equal(layer, position);
+        free(layer), free(position);
+    }
+    struct input click = {.kind = INPUT_MOUSE, .act = MOUSE_PRESS, .x = 20};
+    click.y = d.app->body.y + d.app->m->cfg.n_layers + 2 + 2 + 3; /* under both headings */
+    app_input(d.app, &click);
+    assert_int_equal(d.app->cur.row, 3);
+    app_resize(d.app, 100, 30);
+    driver_settle(&d);
+    driver_lacks(&d, "position  ");
+    driver_shows(&d, "    p   log p   logit\n");
+    app_resize(d.app, 120, 14);
+    driver_settle(&d);
+    driver_lacks(&d, "position  ");
+    driver_shows(&d, "logit     log p  rank   │");
+}
+
 int main(void)
 {
     setlocale(LC_CTYPE, "C.UTF-8");
 #define WITH(test) cmocka_unit_test_setup_teardown(test, open_driver, close_driver)
-    const struct CMUnitTest tests[] = {WITH(test_all_layers), WITH(test_shades),
-                                       WITH(test_cursor),     WITH(test_panel),
-                                       WITH(test_quantities), WITH(test_lens_click)};
+    const struct CMUnitTest tests[] = {
+        WITH(test_all_layers), WITH(test_shades),     WITH(test_cursor),    WITH(test_panel),
+        WITH(test_quantities), WITH(test_lens_click), WITH(test_lens_cross)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
