@@ -234,6 +234,16 @@ const struct kn_seen *kn_seen(const struct kn_backend *be, int kind)
     return be->type->seen ? be->type->seen(be, kind) : NULL;
 }
 
+void kn_each(struct kn_backend *be, int64_t n, kn_each_fn *fn, void *ctx)
+{
+    if (be->type->each) {
+        be->type->each(be, n, fn, ctx);
+        return;
+    }
+    for (int64_t i = 0; i < n; i++)
+        fn(ctx, i);
+}
+
 struct kn_backend *kn_part(struct kn_backend *be, int64_t i, int64_t n)
 {
     assert(0 <= i && i < n);

@@ -150,6 +150,8 @@ struct kn_seen {
 /* Kinds of work: the operations, and these. */
 enum { KN_SEEN_READ = KN_OP_COUNT, KN_SEEN_WRITE, KN_SEEN_FILL, KN_SEEN_COUNT };
 
+typedef void kn_each_fn(void *ctx, int64_t i);
+
 /* One backend's methods, all called from one thread at a time (the engine's worker).
  *
  * Device memory is what alloc and import gave; the host follows no pointer into it (but see
@@ -197,6 +199,8 @@ struct kn_backend_type {
      * can. */
     enum kn_status (*carry)(struct kn_backend *be, const struct kn_view *to,
                             struct kn_backend *other, const struct kn_view *from);
+    /* kn_each; NULL where work is not done by threads of the host. */
+    void (*each)(struct kn_backend *be, int64_t n, kn_each_fn *fn, void *ctx);
     void (*close)(struct kn_backend *be);
 };
 
@@ -282,6 +286,11 @@ void kn_spread(struct kn_backend *be, const int64_t *upto, int64_t n);
  * NULL without memory, and they do not. */
 struct kn_backend *kn_split(struct kn_backend *const *parts, int n);
 enum { KN_SPLIT_MAX = 16 };
+
+/* fn(ctx, i) for each i in [0, n), in any order and several at once, on the threads of the host
+ * that do the backend's work (where there are none, here, in order); returns when all have
+ * returned. For the host's own sums over what was computed.  The cancel flag is not looked at. */
+void kn_each(struct kn_backend *be, int64_t n, kn_each_fn *fn, void *ctx);
 
 /* What was seen of one kind of work; NULL where the backend watches nothing. */
 const struct kn_seen *kn_seen(const struct kn_backend *be, int kind);

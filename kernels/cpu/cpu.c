@@ -97,6 +97,24 @@ static void backend_memory(struct kn_backend *be, size_t *total, size_t *availab
     *available = free_now > 0 ? (size_t)free_now * (size_t)page : 0;
 }
 
+struct host_work {
+    kn_each_fn *fn;
+    void *ctx;
+};
+
+static void host_chunk(void *ctx, int64_t i, void *scratch)
+{
+    const struct host_work *w = ctx;
+    (void)scratch;
+    w->fn(w->ctx, i);
+}
+
+static void backend_each(struct kn_backend *be, int64_t n, kn_each_fn *fn, void *ctx)
+{
+    struct host_work w = {fn, ctx};
+    pool_run(((struct cpu *)be)->pool, NULL, n, host_chunk, &w);
+}
+
 static void backend_close(struct kn_backend *be)
 {
     struct cpu *c = (struct cpu *)be;
@@ -117,6 +135,7 @@ static const struct kn_backend_type CPU_TYPE = {
     .write = backend_write,
     .fill = backend_fill,
     .memory = backend_memory,
+    .each = backend_each,
     .close = backend_close,
 };
 

@@ -119,6 +119,33 @@ static void test_backend_cancel(void **state)
     kt_close();
 }
 
+static void count_each(void *ctx, int64_t i)
+{
+    count_chunk(ctx, i, NULL);
+}
+
+/* The host's own work on a backend's threads; in order where a backend has none of its own. */
+static void test_each(void **state)
+{
+    (void)state;
+    static const char *const BACKENDS[] = {"cpu", "fence:cpu"};
+    for (size_t k = 0; k < sizeof BACKENDS / sizeof *BACKENDS; k++) {
+        char why[200];
+        struct job j;
+        struct kn_backend *be = kn_open(
+            &(struct kn_options){.backend = BACKENDS[k], .threads = 3, .cpu = -1}, why, sizeof why);
+        assert_non_null(be);
+        memset(&j, 0, sizeof j);
+        atomic_bool cancel = true; /* does not concern it */
+        be->cancel = &cancel;
+        kn_each(be, CHUNKS - 1, count_each, &j);
+        kn_each(be, 0, count_each, &j);
+        for (int i = 0; i < CHUNKS; i++)
+            assert_int_equal(atomic_load(&j.ran[i]), i < CHUNKS - 1);
+        kn_close(be);
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -126,6 +153,7 @@ int main(void)
         cmocka_unit_test(test_cancel),
         cmocka_unit_test(test_idle_pool_sleeps),
         cmocka_unit_test(test_backend_cancel),
+        cmocka_unit_test(test_each),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
