@@ -96,6 +96,8 @@ int32_t plan_stage_of(const struct plan *p, struct site_ref s);
 /* Order of a site's value in the forward pass: stage * PLAN_STAGE_ORDER + index of the step that
  * first writes it. This is the "step" of the dirty pair. */
 int32_t plan_order(const struct plan *p, struct site_ref s);
+/* That of the step behind the last one that writes it. */
+int32_t plan_order_end(const struct plan *p, struct site_ref s);
 /* Order of the first step that reads a weight, which stands in a row of weight.h (root weights:
  * any).
  */

@@ -95,6 +95,15 @@ int32_t plan_order(const struct plan *p, struct site_ref s)
     return stage * PLAN_STAGE_ORDER; /* hook_tokens: before the first step */
 }
 
+int32_t plan_order_end(const struct plan *p, struct site_ref s)
+{
+    int32_t stage = plan_stage_of(p, s), n;
+    const struct step *steps = plan_stage(p, stage, &n);
+    while (n > 0 && steps[n - 1].site != s.id)
+        n--;
+    return stage * PLAN_STAGE_ORDER + n;
+}
+
 static int32_t first_writer(const struct step *steps, enum site_id site)
 {
     int32_t i = 0;

@@ -411,6 +411,14 @@ void pair_stop(struct pair *p, int32_t stop, bool alone)
     run_stop(p->run[FACE_EDITED], stop);
 }
 
+void pair_stop_after(struct pair *p, const struct site_ref *sites, int32_t n, bool alone)
+{
+    run_stop(p->run[FACE_BASE], INT32_MAX);
+    if (alone)
+        run_stop_after(p->run[FACE_BASE], sites, n);
+    run_stop_after(p->run[FACE_EDITED], sites, n);
+}
+
 void pair_differentiate(struct pair *p, bool on)
 {
     p->gradients = on;

@@ -70,6 +70,8 @@ int pair_callbacks(struct pair *p, const struct callbacks *c, bool alone, int32_
 /* run_stop and run_differentiate of both faces; `alone`: stop the base too, else it is computed to
  * its end. */
 void pair_stop(struct pair *p, int32_t stop, bool alone);
+/* The same of run_stop_after. */
+void pair_stop_after(struct pair *p, const struct site_ref *sites, int32_t n, bool alone);
 void pair_differentiate(struct pair *p, bool on);
 
 /* The edits of the last pair_sync that succeeded, resolved; a reference of the caller's own, NULL

@@ -81,7 +81,16 @@ const struct image_input *run_image(const struct run *r)
 
 void run_stop(struct run *r, int32_t stop)
 {
-    r->stop = stop > r->m->cfg.n_layers ? INT32_MAX : stop + 1;
+    r->stop = stop > r->m->cfg.n_layers ? INT32_MAX : (stop + 1) * PLAN_STAGE_ORDER;
+}
+
+void run_stop_after(struct run *r, const struct site_ref *sites, int32_t n)
+{
+    r->stop = 0;
+    for (int32_t i = 0; i < n; i++) {
+        int32_t end = plan_order_end(r->m->plan, sites[i]);
+        r->stop = end > r->stop ? end : r->stop;
+    }
 }
 
 void run_differentiate(struct run *r, bool on)
@@ -247,15 +256,23 @@ static bool is_short(const struct run *r)
     return r->n - r->dirty_row <= RUN_SHARED_ROWS;
 }
 
+/* Steps of a stage up to where the run stops. */
+static int32_t stage_last(const struct run *r, int32_t stage)
+{
+    int32_t n, first = stage * PLAN_STAGE_ORDER;
+    plan_stage(r->m->plan, stage, &n);
+    return r->stop - first < n ? r->stop - first : n;
+}
+
 static int stage_compute(struct run *r, int32_t stage, int32_t first, struct err *e)
 {
     int rc = run_keep_stage(r, stage, e);
     if (!rc && stage == 0)
         rc = run_embed_input(r, r->dirty_row, r->n, e);
-    int32_t last, step = run_stage_full(r, stage) || run_stage_called(r, stage)
-                             ? r->n
-                             : run_frame_rows(r, stage, SITE_COUNT);
-    plan_stage(r->m->plan, stage, &last);
+    int32_t last = stage_last(r, stage),
+            step = run_stage_full(r, stage) || run_stage_called(r, stage)
+                       ? r->n
+                       : run_frame_rows(r, stage, SITE_COUNT);
     struct frame *f = &r->work;
     for (int32_t a = r->dirty_row; !rc && a < r->n; a += step) {
         run_frame_start(f, stage, a, a + step < r->n ? a + step : r->n);
@@ -296,17 +313,18 @@ static int32_t stage_end(const struct run *r)
 
 static bool is_due(const struct run *r, int32_t stage)
 {
-    return r->dirty_order / PLAN_STAGE_ORDER == stage && stage < stage_end(r) && stage < r->stop;
+    return r->dirty_order / PLAN_STAGE_ORDER == stage && stage < stage_end(r) &&
+           r->dirty_order < r->stop;
 }
 
 /* On failure what follows stays dirty. */
 static void stage_done(struct run *r, int32_t stage, struct run_cost *cost)
 {
-    int32_t n_layers = r->m->cfg.n_layers;
+    int32_t n_layers = r->m->cfg.n_layers, next = (stage + 1) * PLAN_STAGE_ORDER;
     cost->share += stage && stage <= n_layers
                        ? (double)(r->n - r->dirty_row) / ((double)n_layers * r->n)
                        : 0;
-    r->dirty_order = stage + 1 < stage_end(r) ? (stage + 1) * PLAN_STAGE_ORDER : ORDER_NONE;
+    r->dirty_order = r->stop < next ? r->stop : stage + 1 < stage_end(r) ? next : ORDER_NONE;
 }
 
 /* Ready for the first dirty stage, if there is one. */
@@ -335,9 +353,8 @@ static int compute_begin(struct run *r, struct run_cost *cost, struct err *e)
 static int stage_compute_all(struct run *const *runs, int32_t n, struct err *e)
 {
     struct frame *frames[RUN_TOGETHER_MAX];
-    int32_t last, stage = runs[0]->dirty_order / PLAN_STAGE_ORDER;
+    int32_t stage = runs[0]->dirty_order / PLAN_STAGE_ORDER, last = stage_last(runs[0], stage);
     int rc = 0;
-    plan_stage(runs[0]->m->plan, stage, &last);
     for (int32_t i = 0; !rc && i < n; i++) {
         frames[i] = &runs[i]->work;
         run_frame_start(frames[i], stage, runs[i]->dirty_row, runs[i]->n);
@@ -382,7 +399,7 @@ int run_compute(struct run *const *runs, int32_t n, struct run_cost *costs, stru
         for (int32_t i = 0; !rc && i < n; i++) {
             struct run *r = runs[i];
             if (is_due(r, stage) && n > 1 && is_short(r) &&
-                (!together || r->dirty_order == here[0]->dirty_order))
+                (!together || (r->dirty_order == here[0]->dirty_order && r->stop == here[0]->stop)))
                 here[together++] = r;
             else if (is_due(r, stage) &&
                      !(rc = stage_compute(r, stage, r->dirty_order % PLAN_STAGE_ORDER, e)))
@@ -451,8 +468,7 @@ int run_target(struct run *r, struct run_input in, const struct edit_program *pr
                struct run *const *sources, struct err *e)
 {
     if (r->base) {
-        assert(r->base->dirty_order == ORDER_NONE ||
-               r->base->dirty_order / PLAN_STAGE_ORDER >= r->stop);
+        assert(r->base->dirty_order == ORDER_NONE || r->base->dirty_order >= r->stop);
         in = (struct run_input){r->base->tokens, r->base->n,         r->base->types,
                                 r->base->given,  r->base->start - 1, r->base->image};
     }

@@ -98,6 +98,8 @@ void run_differentiate(struct run *r, bool on);
 /* Compute only blocks before `stop`; sites from there on have no value.  n_layers + 1 or more: all.
  * What waits behind `stop` is computed by a run_sync with a later one. */
 void run_stop(struct run *r, int32_t stop);
+/* The same behind the last of n sites: nothing that comes after it is computed. */
+void run_stop_after(struct run *r, const struct site_ref *sites, int32_t n);
 int32_t run_length(const struct run *r);                  /* positions */
 const int32_t *run_tokens(const struct run *r);           /* borrowed until the next run_sync */
 const int32_t *run_types(const struct run *r);            /* their token types, likewise */

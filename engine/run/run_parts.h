@@ -16,7 +16,8 @@
 enum {
     RUN_CHUNK = 256,      /* rows of one pass through a stage: bounds scratch memory and the time to
                              cancel */
-    RUN_SHARED_ROWS = 32, /* rows of a run that shares them at most: more are no faster together */
+    RUN_SHARED_ROWS = 96, /* rows of a run that shares products at most: of more the weights are
+                             read seldom enough */
     ORDER_NONE = INT32_MAX, /* an order past every step */
 };
 
@@ -118,7 +119,7 @@ struct run {
     uint8_t **marks;    /* [stages * SITE_COUNT] elements that callbacks changed; NULL = none */
     int32_t start;      /* the first stage: the residual stream before it is `given` */
     const float *given; /* [n][d_model], the caller's */
-    int32_t stop;       /* stages from this one on wait */
+    int32_t stop;       /* steps from this order on wait */
 };
 
 /* Index of a site of a stage in run.keep and run.instrs.first. */
