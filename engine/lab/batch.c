@@ -10,7 +10,7 @@ enum { ROWS_MAX = 512 }; /* of a batch of several pieces: more do not make produ
 
 /* A piece on its way. */
 struct slot {
-    struct pair *pair;
+    struct pair *pair; /* one of the batch's */
     struct text_piece piece;
     int32_t *tokens; /* its own copy */
     int32_t cap;
@@ -22,6 +22,7 @@ struct batch {
     const struct batch_source *s;
     struct callbacks keep;
     struct slot slot[RUN_TOGETHER_MAX];
+    struct pair *pair[RUN_TOGETHER_MAX]; /* the first has the longest piece, and so on */
     int32_t n, rows;
     struct text_piece waiting; /* does not fit any more; tokens NULL: none */
     struct texts_place next;   /* of the piece that waits, or comes next */
@@ -73,19 +74,29 @@ static int gather(struct batch *b, struct err *e)
     }
 }
 
-static int slot_ready(const struct batch *b, struct slot *s, struct err *e)
+/* Which pair a piece is run in: by its length, so that the k-th of them never holds more than a
+ * k-th of a batch, and memory is that of the largest batch, not of the longest piece in every
+ * place. */
+static int32_t place_of(const struct batch *b, int32_t i)
 {
+    int32_t at = 0, n = b->slot[i].piece.n;
+    for (int32_t k = 0; k < b->n; k++)
+        at += b->slot[k].piece.n > n || (b->slot[k].piece.n == n && k < i);
+    return at;
+}
+
+static int slot_ready(struct batch *b, int32_t i, struct err *e)
+{
+    struct slot *s = &b->slot[i];
+    struct pair **own = &b->pair[place_of(b, i)];
     bool alone = b->w->target->n_edits == 0;
-    int32_t stop = 0;
-    int rc = s->pair ? 0 : pair_open(&s->pair, b->w->m, b->w->cache_bytes / RUN_TOGETHER_MAX, e);
+    int rc = *own ? 0 : pair_open(own, b->w->m, b->w->cache_bytes / RUN_TOGETHER_MAX, e);
+    s->pair = *own;
     if (rc)
         return rc;
-    for (int32_t i = 0; i < b->w->n_keep; i++) {
-        int32_t stage = plan_stage_of(b->w->m->plan, b->w->keep[i]);
-        stop = stage > stop ? stage : stop;
-    }
-    pair_stop(s->pair, b->w->stops ? stop : INT32_MAX, alone);
-    return b->w->n_keep ? pair_callbacks(s->pair, &b->keep, alone, 0, e) : 0;
+    if (b->w->stops)
+        pair_stop_after(s->pair, b->w->keep, b->w->n_keep, alone);
+    return b->keep.n ? pair_callbacks(s->pair, &b->keep, alone, 0, e) : 0;
 }
 
 static int compute(struct batch *b, struct err *e)
@@ -95,7 +106,7 @@ static int compute(struct batch *b, struct err *e)
     int32_t which = -1;
     int rc = 0;
     for (int32_t i = 0; i < b->n && !rc; i++) {
-        rc = slot_ready(b, &b->slot[i], e);
+        rc = slot_ready(b, i, e);
         pairs[i] = b->slot[i].pair;
         targets[i] = *b->w->target;
         targets[i].input = run_ids(b->slot[i].tokens, b->slot[i].piece.n);
@@ -114,6 +125,8 @@ int batch_run_from(const struct batch_source *s, const struct batch_work *w, str
         return rc;
     b->w = w, b->s = s;
     for (int32_t i = 0; i < w->n_keep && !rc; i++) {
+        if (site_is_attention(w->keep[i].id)) /* larger than all else: computed again, by rows */
+            continue;
         const struct callback c = {
             .site = w->keep[i], .dir = CALLBACK_FORWARD, .flags = CALLBACK_READS, .fn = keeps};
         rc = callbacks_add(&b->keep, &c, e);
@@ -129,7 +142,7 @@ int batch_run_from(const struct batch_source *s, const struct batch_work *w, str
             rc = w->rest(w->user, &b->next, e);
     }
     for (int32_t i = 0; i < RUN_TOGETHER_MAX; i++) {
-        pair_close(b->slot[i].pair);
+        pair_close(b->pair[i]);
         free(b->slot[i].tokens), free(b->slot[i].label);
     }
     callbacks_free(&b->keep);

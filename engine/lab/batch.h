@@ -17,7 +17,7 @@ struct batch_work {
     const struct model *m;
     const struct pair_target *target; /* edits and what they read; its input is not looked at */
     const struct site_ref *keep;      /* [n_keep] sites whose values `done` reads: they are not
-                                         computed twice then */
+                                         computed twice then, but for scores and patterns */
     int32_t n_keep;
     bool stops; /* what comes after the last of them is not computed */
     size_t cache_bytes;
