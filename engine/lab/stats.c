@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "base/list.h"
+#include "lab/pattern_stats.h"
 #include "names/alias.h"
 
 const size_t stat_widths[STAT_COUNT] = {
@@ -108,8 +109,9 @@ static const char *lack(const struct config *cfg, const struct alias_value *v)
     enum site_id id = v->site[0].id;
     return !alias_is_site(v)
                ? "it is made of several hooks, or of a part of one · name the hook itself"
-           : site_is_attention(id)
-               ? "its shape is the prompt's, so that tokens of different texts have none in common"
+           : site_is_attention(id) && id != SITE_PATTERN
+               ? "its shape is the prompt's, and scores of different rows have no common zero · take "
+                 "attn.hook_pattern, of whose shares by distance there are"
            : site_holds_ids(id) ? "it holds whole numbers"
                                 : site_refusal(cfg, id);
 }
@@ -123,7 +125,10 @@ static int add_pick(struct stats *s, const struct config *cfg, const struct alia
     int rank = site_shape(cfg, site.id, 1, shape);
     if (stats_find(s, site_name(site, name)))
         return 0;
-    return stats_add_site(s, site, name, rank - 1, shape + 1, shape[1], top, e);
+    const int64_t numbers[] = {cfg->n_heads, pattern_numbers(cfg)};
+    return site.id == SITE_PATTERN
+               ? stats_add_site(s, site, name, 2, numbers, numbers[0] * numbers[1], top, e)
+               : stats_add_site(s, site, name, rank - 1, shape + 1, shape[1], top, e);
 }
 
 int stats_init(struct stats *s, const struct config *cfg, const char *const *names, int n_names,

@@ -8,7 +8,8 @@
  * are left out and missing in `count`.  Histograms have the same edges everywhere, so that none
  * needs a second pass: by magnitude, two bins an octave from 2^-8 to 2^7, and one below and one
  * above.  Contexts are of units: elements, or where a hook has heads, heads, by the norm of their
- * vector.  Tested in tests/engine/test_stats.c. */
+ * vector.  Of a pattern the elements are a head's numbers (pattern_stats.h), each a unit.  Tested
+ * in tests/engine/test_stats.c, test_stats_reference.c. */
 #ifndef STATS_H
 #define STATS_H
 
@@ -36,7 +37,7 @@ struct stats_site {
     int rank; /* of an element's index: the hook's axes without positions */
     int64_t shape[SITE_RANK_MAX];
     int64_t n;          /* elements */
-    int64_t units, top; /* what contexts are of: n, or heads; how many each has */
+    int64_t units, top; /* what contexts are of: n (by value), or heads; how many each has */
     void *of[STAT_COUNT];
     int64_t *histogram; /* [n][STATS_BINS] */
     float *top_value;   /* [units][top], falling; -inf: none yet */
@@ -72,7 +73,7 @@ struct stats {
 };
 
 /* Hooks by name or pattern (of any library, where a name means a hook as it is), `top` contexts
- * each.  Scores and patterns, whose shape is the prompt's, and token ids have none: by name they
+ * each.  Scores, whose shape is the prompt's, and token ids have none: by name they
  * are refused, a pattern leaves them out.  Freed with stats_free, also on failure. */
 int stats_init(struct stats *s, const struct config *cfg, const char *const *names, int n_names,
                int32_t top, struct err *e);
@@ -86,9 +87,10 @@ void stats_free(struct stats *s);
 const struct stats_site *stats_find(const struct stats *s, const char *name);
 
 /* Values of chosen rows of a piece, in host memory: v [rows, ...] as run_view gives rows [0,
- * p->n).  row[n] ascending; `center` [elements], subtracted first, or NULL. */
-void stats_add(struct stats_site *s, const struct kn_view *v, const int32_t *row, int32_t n,
-               const struct text_piece *p, const float *center);
+ * p->n), or pattern_take.  row[n] ascending; `center` [elements], subtracted first, or NULL.
+ * Elements are shared out to the threads of `be` (kn_each). */
+void stats_add(struct stats_site *s, struct kn_backend *be, const struct kn_view *v,
+               const int32_t *row, int32_t n, const struct text_piece *p, const float *center);
 /* A context among those of a unit, if it is one of the strongest; of equal ones the first stays. */
 void stats_context(struct stats_site *s, int64_t unit, float value, int64_t text, int64_t pos,
                    const int32_t tokens[STATS_CONTEXT]);

@@ -1,15 +1,19 @@
 /* stats_add.c - a block of values into the statistics of a hook (see stats.h).
  *
  * Elements are taken in tiles of a few columns, so that a tile's values and histograms lie in the
- * nearest cache.  Every column is added by the same operations in the same order wherever it
- * stands: the bits depend on the piece alone. */
+ * nearest cache, and by several threads, each of which has elements of its own.  Every column is
+ * added by the same operations in the same order wherever it stands: the bits depend on the piece
+ * alone. */
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "lab/stats.h"
 
-enum { TILE = 16 };
+enum {
+    TILE = 16,
+    SHARE = 32768 /* values from which on a thread is worth waking */
+};
 
 /* ---- bins ---- */
 
@@ -22,9 +26,10 @@ int stats_bin(float x)
 {
     uint32_t bits;
     memcpy(&bits, &x, sizeof bits);
-    int k = (int)((bits & 0x7fffffff) >> 22) - LEAST + 1;
-    k = k < 0 ? 0 : k < HALF ? k : HALF - 1;
-    return x < 0 ? HALF - 1 - k : HALF + k;
+    int k = (int)((bits & 0x7fffffff) >> 22) - LEAST + 1, mirror = x < 0 ? STATS_BINS - 1 : 0;
+    k = k < 0 ? 0 : k;
+    k = k < HALF ? k : HALF - 1;
+    return (HALF + k) ^ mirror; /* no branches: signs are as good as random */
 }
 
 void stats_edges(double edge[STATS_BINS + 1])
@@ -163,12 +168,16 @@ static void tile_add(struct stats_site *s, int64_t first, int columns, const str
 {
     if (!t->n)
         return;
+    uint8_t bin[STATS_BLOCK][TILE];
     tile_sums(t, sums);
+    for (int32_t r = 0; r < t->n; r++)
+        for (int i = 0; i < TILE; i++)
+            bin[r][i] = (uint8_t)stats_bin(t->x[r][i]);
     for (int i = 0; i < columns; i++) {
         int64_t *h = s->histogram + (first + i) * STATS_BINS;
         element_add(s, first + i, sums, i, t->n);
         for (int32_t r = 0; r < t->n; r++)
-            h[stats_bin(t->x[r][i])]++;
+            h[bin[r][i]]++;
     }
 }
 
@@ -229,41 +238,77 @@ static void tile_take(const struct stats_site *s, const struct kn_view *v, const
     }
 }
 
-/* Norms of heads, for their contexts. */
-static void heads_seen(struct stats_site *s, const struct kn_view *v, const int32_t *row, int32_t n,
-                       const struct text_piece *p)
+/* What stats_add is called with. */
+struct piece_job {
+    struct stats_site *s;
+    const struct kn_view *v;
+    const int32_t *row;
+    int32_t n;
+    const struct text_piece *p;
+    const float *center;
+    int64_t unit; /* elements, or heads, that one thread takes */
+};
+
+/* Norms of some heads, for their contexts. */
+static void heads_seen(void *ctx, int64_t unit)
 {
-    for (int32_t r = 0; r < n; r++)
-        for (int64_t h = 0; h < s->units; h++) {
-            const float *x = kn_f32(v) + row[r] * v->stride[0] + h * v->stride[1];
+    const struct piece_job *j = ctx;
+    const struct kn_view *v = j->v;
+    int64_t end = (unit + 1) * j->unit < j->s->units ? (unit + 1) * j->unit : j->s->units;
+    for (int64_t h = unit * j->unit; h < end; h++)
+        for (int32_t r = 0; r < j->n; r++) {
+            const float *x = kn_f32(v) + j->row[r] * v->stride[0] + h * v->stride[1];
             double sum = 0;
-            for (int64_t d = 0; d < s->shape[1]; d++)
+            for (int64_t d = 0; d < j->s->shape[1]; d++)
                 sum += (double)x[d * v->stride[2]] * (double)x[d * v->stride[2]];
-            unit_seen(s, h, (float)sqrt(sum), p, row[r]);
+            unit_seen(j->s, h, (float)sqrt(sum), j->p, j->row[r]);
         }
 }
 
-void stats_add(struct stats_site *s, const struct kn_view *v, const int32_t *row, int32_t n,
-               const struct text_piece *p, const float *center)
+/* A tile of columns, in rows [at, at + n) of the chosen ones. */
+static void tile_seen(const struct piece_job *j, int64_t first, int32_t at, int32_t n,
+                      struct tile *t)
 {
-    struct tile t = {0};
-    for (int32_t at = 0, some; at < n; at += some) {
-        some = n - at < STATS_BLOCK ? n - at : STATS_BLOCK;
-        for (int64_t first = 0; first < s->n; first += TILE) {
-            int columns = s->n - first < TILE ? (int)(s->n - first) : TILE;
-            struct sums sums;
-            tile_take(s, v, row + at, some, first, columns, center, &t);
-            if (is_finite(&t))
-                tile_add(s, first, columns, &t, &sums);
-            else
-                tile_add_finite(s, first, columns, &t, &sums);
-            for (int i = 0; s->rank == 1 && s->top && i < columns; i++) {
-                float least = s->top_value[(first + i) * s->top + s->top - 1];
-                for (int32_t r = 0; r < some && sums.max[i] > least; r++)
-                    unit_seen(s, first + i, t.x[r][i], p, row[at + r]);
-            }
-        }
+    struct stats_site *s = j->s;
+    int columns = s->n - first < TILE ? (int)(s->n - first) : TILE;
+    struct sums sums;
+    tile_take(s, j->v, j->row + at, n, first, columns, j->center, t);
+    if (is_finite(t))
+        tile_add(s, first, columns, t, &sums);
+    else
+        tile_add_finite(s, first, columns, t, &sums);
+    for (int i = 0; s->units == s->n && s->top && i < columns; i++) {
+        float least = s->top_value[(first + i) * s->top + s->top - 1];
+        for (int32_t r = 0; r < n && sums.max[i] > least; r++)
+            unit_seen(s, first + i, t->x[r][i], j->p, j->row[at + r]);
     }
-    if (s->rank == 2 && s->top)
-        heads_seen(s, v, row, n, p);
+}
+
+static void columns_seen(void *ctx, int64_t unit)
+{
+    const struct piece_job *j = ctx;
+    struct tile t = {0};
+    int64_t end = (unit + 1) * j->unit < j->s->n ? (unit + 1) * j->unit : j->s->n;
+    for (int64_t first = unit * j->unit; first < end; first += TILE)
+        for (int32_t at = 0; at < j->n; at += STATS_BLOCK)
+            tile_seen(j, first, at, j->n - at < STATS_BLOCK ? j->n - at : STATS_BLOCK, &t);
+}
+
+/* fn over n things of `size` values at each row, some `step`s of them at once, shared out if there
+ * are many. */
+static void share_out(struct piece_job *j, struct kn_backend *be, int64_t n, int64_t size,
+                      int64_t step, kn_each_fn *fn)
+{
+    int64_t least = SHARE / (size * (j->n + 1)) + 1;
+    j->unit = (least + step - 1) / step * step;
+    kn_each(be, (n + j->unit - 1) / j->unit, fn, j);
+}
+
+void stats_add(struct stats_site *s, struct kn_backend *be, const struct kn_view *v,
+               const int32_t *row, int32_t n, const struct text_piece *p, const float *center)
+{
+    struct piece_job j = {s, v, row, n, p, center, 0};
+    share_out(&j, be, s->n, 1, TILE, columns_seen);
+    if (s->units < s->n && s->top)
+        share_out(&j, be, s->units, s->n / s->units, 1, heads_seen);
 }

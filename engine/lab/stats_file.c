@@ -7,6 +7,7 @@
 #include <string.h>
 
 #include "base/json.h"
+#include "lab/pattern_stats.h"
 #include "lab/stats.h"
 #include "model/tensor_write.h"
 
@@ -190,12 +191,16 @@ int stats_write(const struct stats *s, const char *path, const char *model, stru
 {
     char place[PLACE_TEXT], state[PLACE_TEXT + 40];
     double edges[STATS_BINS + 1];
-    char *names = names_text(&s->together);
+    char *names = names_text(&s->together), pattern[600] = "[]";
+    for (int i = 0; i < s->n; i++)
+        if (strstr(s->site[i].name, site_table[SITE_PATTERN].name))
+            pattern_names((int)s->site[i].shape[1], pattern, sizeof pattern);
     const struct tensor_meta meta[] = {{"program", "borescope " BORE_VERSION},
                                        {"model", model},
                                        {"about", s->about ? s->about : ""},
                                        {"state", state},
                                        {"coactivation", names},
+                                       {"pattern", pattern},
                                        {"taker", taker_names}};
     size_t sites = (size_t)s->n;
     struct writing w = {.t = calloc(sites * PER_SITE + BESIDE, sizeof *w.t),
@@ -274,16 +279,16 @@ int stats_look(struct stats_site *out, const struct checkpoint *st, const char *
     const struct st_tensor *count = checkpoint_find(st, name);
     snprintf(name, sizeof name, "%s.top_value", hook);
     const struct st_tensor *top = checkpoint_find(st, name), *t;
+    for (int i = 0; count && i < count->rank && i < SITE_RANK_MAX - 1; i++)
+        s.shape[i] = count->shape[i], s.n *= s.shape[i];
     if (!count || count->rank < 1 || count->rank > SITE_RANK_MAX - 1 || !top || top->rank != 2 ||
-        top->shape[0] != count->shape[0] || strlen(hook) >= sizeof s.name)
+        (top->shape[0] != s.shape[0] && top->shape[0] != s.n) || strlen(hook) >= sizeof s.name)
         return err_set(e, ERR_BAD_INPUT,
                        "%s · has no statistics of %.100s · `borescope stats` "
                        "makes them",
                        file, hook);
     snprintf(s.name, sizeof s.name, "%s", hook);
     s.rank = count->rank, s.units = top->shape[0], s.top = top->shape[1];
-    for (int i = 0; i < s.rank; i++)
-        s.shape[i] = count->shape[i], s.n *= s.shape[i];
     for (int k = 0; k < STAT_COUNT; k++) {
         if (!(t = tensor_get(st, file, hook, stats_table[k].name, stats_table[k].type, s.rank,
                              s.shape, e)))

@@ -3,7 +3,9 @@
 
 #include <stdlib.h>
 
+#include "edit/edit.h"
 #include "lab/about.h"
+#include "lab/pattern_stats.h"
 #include "lab/stats_unit.h"
 #include "run/run_device.h"
 
@@ -17,6 +19,7 @@ struct job {
     float **peak;   /* [s->n], or NULL */
     int32_t *row;
     float *together; /* chosen elements at each row */
+    float *shares;   /* of a pattern, at each row */
     int32_t cap;
 };
 
@@ -67,8 +70,46 @@ static int rows_room(struct job *j, int32_t n, struct err *e)
     float *x = realloc(j->together, ((size_t)n * (size_t)j->unit.s.together.n + 1) * sizeof *x);
     if (!x)
         return err_memory(e, "%d positions", (int)n);
-    j->together = x, j->cap = n;
+    j->together = x;
+    bool patterns = false;
+    for (int i = 0; i < j->s->n; i++)
+        patterns |= j->s->site[i].site.id == SITE_PATTERN;
+    size_t heads = patterns ? (size_t)j->w->m->cfg.n_heads : 0;
+    if (!(x = realloc(j->shares, ((size_t)n * heads * PATTERN_NUMBERS + 1) * sizeof *x)))
+        return err_memory(e, "%d positions", (int)n);
+    j->shares = x, j->cap = n;
     return 0;
+}
+
+/* A pattern's numbers, some rows of it at a time: all would be as much as the rest of a layer. */
+static int shares_get(struct job *j, struct run *r, struct site_ref site, int32_t n,
+                      struct kn_view *out, struct err *e)
+{
+    enum { ROWS = 64 };
+    const struct config *cfg = &j->w->m->cfg;
+    int64_t heads = cfg->n_heads, numbers = pattern_numbers(cfg);
+    int rc = 0;
+    for (int32_t a = 0; a < n && !rc; a += ROWS) {
+        struct kn_view v;
+        struct host_view host = {0};
+        rc = run_view(r, site, a, a + ROWS < n ? a + ROWS : n, &v, e);
+        if (!rc && !(rc = host_view_get(&host, j->w->m->be, &v, e)))
+            pattern_take(cfg, &host.v, a, j->shares + a * heads * numbers);
+        host_view_drop(&host);
+    }
+    *out = kn_view3(j->shares, KN_F32, n, heads, numbers);
+    return rc;
+}
+
+/* A hook's values at a piece's rows, which host_view_drop lets go of. */
+static int values_get(struct job *j, struct run *r, struct site_ref site, int32_t n,
+                      struct host_view *out, struct err *e)
+{
+    struct kn_view v;
+    if (site.id == SITE_PATTERN)
+        return shares_get(j, r, site, n, &out->v, e);
+    int rc = run_view(r, site, 0, n, &v, e);
+    return rc ? rc : host_view_get(out, j->w->m->be, &v, e);
 }
 
 static int add_piece(void *user, const struct text_piece *p, struct pair *pair, struct err *e)
@@ -80,11 +121,9 @@ static int add_piece(void *user, const struct text_piece *p, struct pair *pair, 
     int32_t n = rc ? 0 : token_filter_rows(j->w->filter, p, j->row);
     for (int i = 0; i < to->n && n && !rc; i++) {
         struct stats_site *s = &to->site[i];
-        struct kn_view v;
         struct host_view host = {0};
-        rc = run_view(r, s->site, 0, p->n, &v, e);
-        if (!rc && !(rc = host_view_get(&host, j->w->m->be, &v, e))) {
-            stats_add(s, &host.v, j->row, n, p, j->peak ? j->peak[i] : NULL);
+        if (!(rc = values_get(j, r, s->site, p->n, &host, e))) {
+            stats_add(s, j->w->m->be, &host.v, j->row, n, p, j->peak ? j->peak[i] : NULL);
             coactivation_take(&to->together, s->site, &host.v, j->row, n, j->together);
         }
         host_view_drop(&host);
@@ -189,7 +228,7 @@ int stats_run(struct stats *s, struct texts *t, const struct stats_work *w, stru
         rc = run(&j, e);
     for (int i = 0; i < s->n && j.peak; i++)
         free(j.peak[i]);
-    free(j.peak), free(j.row), free(j.together);
+    free(j.peak), free(j.row), free(j.together), free(j.shares);
     stats_unit_close(&j.unit);
     gather_free(&j.gather);
     return rc;

@@ -1,5 +1,5 @@
 /* token_filter.h - which positions of a text count: by their token, by the next one, by where they
- * stand.  Tested in tests/engine/test_stats.c. */
+ * stand.  Tested in tests/engine/test_token_filter.c. */
 #ifndef TOKEN_FILTER_H
 #define TOKEN_FILTER_H
 

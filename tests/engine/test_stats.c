@@ -1,5 +1,5 @@
 /* test_stats.c - statistics over texts: against sums in double precision over runs of single texts,
- * their file, going on, merging, filters, what is not finite. */
+ * patterns, their file, going on, merging, what is not finite. */
 #include "fixture.h"
 
 #include <float.h>
@@ -9,6 +9,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "lab/pattern_stats.h"
 #include "lab/stats_run.h"
 #include "model/tensor_write.h"
 
@@ -57,8 +58,9 @@ static char *in_top(const char *name)
     return path[turn];
 }
 
-/* Statistics of the texts with these options. */
-static struct stats run_all(const struct model *m, struct texts_options o, struct stats_work w)
+/* Statistics of some hooks over the texts with these options. */
+static struct stats run_hooks(const struct model *m, const char *const *names, int n,
+                              struct texts_options o, struct stats_work w)
 {
     struct stats s;
     struct texts *t;
@@ -66,12 +68,17 @@ static struct stats run_all(const struct model *m, struct texts_options o, struc
     w.m = m, w.options = &o;
     w.target = w.target ? w.target : &no_edits;
     w.filter = w.filter ? w.filter : &all_tokens;
-    assert_int_equal(stats_init(&s, &m->cfg, hooks, HOOKS, TOP, &e), 0);
+    assert_int_equal(stats_init(&s, &m->cfg, names, n, TOP, &e), 0);
     assert_int_equal(stats_about(&s, &w, &e), 0);
     if (texts_open(&t, m, texts_path, &o, &e) || stats_run(&s, t, &w, &e))
         fail_msg("%s", e.text);
     texts_close(t);
     return s;
+}
+
+static struct stats run_all(const struct model *m, struct texts_options o, struct stats_work w)
+{
+    return run_hooks(m, hooks, HOOKS, o, w);
 }
 
 /* ---- against plain sums ---- */
@@ -201,6 +208,104 @@ static void equal_plain_sums(void **state)
         for (int k = 0; k < s.n; k++)
             site_equals(f.m, &s.site[k], o);
         stats_free(&s);
+        fixture_close(&f);
+    }
+}
+
+/* ---- patterns ---- */
+
+/* What a row of n shares says under one of the names. */
+static float number_of(const char *name, const float *p, int n, int dest)
+{
+    int d = !strcmp(name, "self") ? 0 : 1;
+    double sum = 0;
+    bool entropy = !strcmp(name, "entropy"), distance = !strcmp(name, "distance"), any = false;
+    if (!strcmp(name, "first"))
+        return p[0];
+    if (sscanf(name, "ahead_%d", &d) == 1)
+        d = -d;
+    else if (strcmp(name, "further") && !entropy && !distance) {
+        assert_true(d == 0 || !strcmp(name, "previous") || sscanf(name, "back_%d", &d) == 1);
+    } else {
+        for (int s = 0; s < n; s++) {
+            int away = abs(dest - s);
+            any |= entropy || distance || away >= 16;
+            sum += entropy      ? p[s] > 0 ? -(double)p[s] * log((double)p[s]) : 0
+                   : distance   ? (double)p[s] * away
+                   : away >= 16 ? (double)p[s]
+                                : 0;
+        }
+        return any ? (float)sum : NAN;
+    }
+    return dest - d >= 0 && dest - d < n ? p[dest - d] : NAN;
+}
+
+static void pattern_equals(const struct model *m, const struct stats_site *s,
+                           struct texts_options o)
+{
+    struct texts *t;
+    struct text_piece p;
+    struct plain *plain = calloc((size_t)s->n, sizeof *plain);
+    struct strongest *best = calloc((size_t)s->n, sizeof *best);
+    char names[600], *at, *next;
+    assert_true(plain && best && s->units == s->n && !texts_open(&t, m, texts_path, &o, NULL));
+    for (int64_t i = 0; i < s->n; i++)
+        for (int k = 0; k < TOP; k++)
+            best[i].text[k] = -1;
+    while (texts_next(t, &p, NULL) > 0) {
+        struct run *r = fixture_run_new(m, NULL, (size_t)64 << 20);
+        size_t heads = (size_t)m->cfg.n_heads, n = (size_t)p.n;
+        float *x = malloc(heads * n * n * sizeof *x);
+        assert_int_equal(run_sync(r, run_ids(p.tokens, p.n), NULL, NULL, NULL, NULL), 0);
+        assert_int_equal(run_read(r, s->site, 0, p.n, x, NULL, NULL), 0);
+        for (int32_t row = p.fresh; row < p.n; row++)
+            for (size_t h = 0, i = 0; h < heads; h++) {
+                pattern_names((int)s->shape[1], names, sizeof names);
+                for (at = strtok_r(names, "[\", ]", &next); at;
+                     at = strtok_r(NULL, "[\", ]", &next), i++) {
+                    float v = number_of(at, x + (h * n + (size_t)row) * n,
+                                        m->cfg.bidirectional ? p.n : row + 1, row);
+                    if (isnan(v))
+                        continue;
+                    plain_add(&plain[i], (double)v);
+                    strongest_add(&best[i], v, p.text, p.start + row);
+                }
+            }
+        free(x);
+        run_free(r);
+    }
+    texts_close(t);
+    for (int64_t i = 0; i < s->n; i++) {
+        assert_true(plain[i].n > 0);
+        element_equals(s, i, &plain[i]);
+        free(plain[i].x);
+        assert_memory_equal(s->top_value + i * TOP, best[i].value, sizeof best[i].value);
+        assert_memory_equal(s->top_pos + i * TOP, best[i].pos, sizeof best[i].pos);
+    }
+    free(plain), free(best);
+}
+
+/* Of a pattern: shares by distance, entropy; also of a model that sees all tokens. */
+static void patterns(void **state)
+{
+    (void)state;
+    static const char *const models[] = {"gpt2", "bert"}, *const names[] = {
+                                                              "blocks.1.attn.hook_pattern",
+                                                              "blocks.0.mlp.hook_post"};
+    for (size_t i = 0; i < sizeof models / sizeof *models; i++) {
+        struct fixture f = fixture_open(models[i]);
+        struct texts_options o = {.window = f.m->cfg.n_ctx < LONGEST ? f.m->cfg.n_ctx : LONGEST};
+        struct stats s = run_hooks(f.m, names, 2, o, (struct stats_work){0}), again = {0};
+        const struct stats_site *a = stats_find(&s, names[0]);
+        assert_int_equal(a->shape[0], f.m->cfg.n_heads);
+        assert_int_equal(a->shape[1], f.m->cfg.bidirectional ? 35 : 20);
+        pattern_equals(f.m, a, o);
+        assert_int_equal(stats_write(&s, in_top("pattern.safetensors"), "m", NULL), 0);
+        assert_int_equal(stats_read(&again, in_top("pattern.safetensors"), NULL), 0);
+        assert_int_equal(stats_merge(&again, &s, NULL), 0);
+        assert_int_equal(stat_count(stats_find(&again, names[0]), STAT_count)[0],
+                         2 * stat_count(a, STAT_count)[0]);
+        stats_free(&again), stats_free(&s);
         fixture_close(&f);
     }
 }
@@ -361,35 +466,7 @@ static void merges(void **state)
     fixture_close(&f);
 }
 
-/* ---- filters, centers, edits ---- */
-
-static void filters(void **state)
-{
-    (void)state;
-    const int32_t tokens[] = {4, 7, 4, 9, 4}, fours[] = {4};
-    const struct text_piece p = {.tokens = tokens, .n = 5, .next = 7};
-    const struct {
-        struct token_filter f;
-        int32_t fresh, n, row[5];
-    } cases[] = {{{0}, 0, 5, {0, 1, 2, 3, 4}},
-                 {{0}, 3, 2, {3, 4}},
-                 {{.ids = fours, .n = 1}, 0, 3, {0, 2, 4}},
-                 {{.ids = fours, .n = 1, .without = true}, 0, 2, {1, 3}},
-                 {{.ids = fours, .n = 1, .next = true}, 0, 2, {1, 3}},
-                 {{.ids = fours, .n = 1, .without = true, .next = true}, 0, 3, {0, 2, 4}},
-                 {{.first = 1}, 0, 4, {1, 2, 3, 4}},
-                 {{.first = -2}, 0, 2, {3, 4}},
-                 {{.first = 1, .last = -1}, 2, 2, {2, 3}},
-                 {{.first = 2, .last = 3}, 0, 1, {2}},
-                 {{.first = 9, .last = 12}, 0, 0, {0}}};
-    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
-        struct text_piece q = p;
-        int32_t row[5] = {0};
-        q.fresh = cases[i].fresh;
-        assert_int_equal(token_filter_rows(&cases[i].f, &q, row), cases[i].n);
-        assert_memory_equal(row, cases[i].row, (size_t)cases[i].n * sizeof *row);
-    }
-}
+/* ---- centers, edits ---- */
 
 /* Edits act; centered statistics are those of x minus the peak. */
 static void edited_and_centered(void **state)
@@ -439,7 +516,12 @@ static void not_finite(void **state)
     const int32_t row[] = {0, 1, 2, 3}, tokens[] = {5, 6, 7, 8};
     const struct text_piece p = {.tokens = tokens, .n = 4, .text = 9, .start = 100};
     struct kn_view v = kn_view2(x, KN_F32, 4, 3);
-    stats_add(&s.site[0], &v, row, 4, &p, NULL);
+    char why[128];
+    struct kn_backend *be = kn_open(&(struct kn_options){.backend = "cpu", .cpu = -1}, why,
+                                    sizeof why);
+    assert_non_null(be);
+    stats_add(&s.site[0], be, &v, row, 4, &p, NULL);
+    kn_close(be);
     const struct stats_site *k = s.site;
     assert_int_equal(stat_count(k, STAT_count)[0], 4);
     assert_int_equal(stat_count(k, STAT_count)[1], 0);
@@ -484,7 +566,7 @@ static void refused(void **state)
     struct fixture f = fixture_open("gpt2");
     struct stats s;
     struct err e = {0};
-    const char *const wrong[] = {"blocks.0.attn.hook_pattern", "hook_tokens",
+    const char *const wrong[] = {"blocks.0.attn.hook_attn_scores", "hook_tokens",
                                  "blocks.*.attn.hook_attn_scores"};
     for (size_t i = 0; i < sizeof wrong / sizeof *wrong; i++) {
         if (!strcmp(wrong[i], "hook_tokens") && !site_exists(&f.m->cfg, SITE_TOKENS))
@@ -496,7 +578,7 @@ static void refused(void **state)
     const char *const any = "*";
     assert_int_equal(stats_init(&s, &f.m->cfg, &any, 1, TOP, &e), 0);
     for (int i = 0; i < s.n; i++)
-        assert_null(strstr(s.site[i].name, "pattern"));
+        assert_null(strstr(s.site[i].name, "scores"));
     stats_free(&s);
     assert_int_equal(stats_read(&s, "tests/fixtures/models/gpt2/model.safetensors", &e),
                      ERR_BAD_INPUT);
@@ -508,9 +590,9 @@ static void refused(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {cmocka_unit_test(equal_plain_sums),
+                                       cmocka_unit_test(patterns),
                                        cmocka_unit_test(goes_on),
                                        cmocka_unit_test(merges),
-                                       cmocka_unit_test(filters),
                                        cmocka_unit_test(edited_and_centered),
                                        cmocka_unit_test(not_finite),
                                        cmocka_unit_test(bins),

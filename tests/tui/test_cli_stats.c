@@ -256,7 +256,7 @@ static void refused(void **state)
          *part = folder_path(folder, "p.safetensors"), *other = folder_path(folder, "u.txt");
     write_texts(texts, 0, 4), write_texts(other, 1, 4);
     assert_refused(RUN("stats", "teach", texts), 2, "of which hooks?");
-    assert_refused(RUN("stats", "teach", texts, "-c", "blocks.0.attn.hook_pattern"), 1,
+    assert_refused(RUN("stats", "teach", texts, "-c", "blocks.0.attn.hook_attn_scores"), 1,
                    "it has no statistics");
     assert_refused(RUN("stats", "teach", texts, "-c", "hook_embed", "--only-token", " Mary",
                        "--skip-token", " John"),
