@@ -4,6 +4,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "model/image_input.h"
 #include "run/callback.h"
 
 enum { ROWS_MAX = 512 }; /* of a batch of several pieces: more do not make products faster */
@@ -48,7 +49,9 @@ static int slot_take(struct slot *s, const struct text_piece *p, struct err *e)
     if (p->label && !s->label)
         return err_memory(e, "a label");
     memcpy(s->tokens, p->tokens, (size_t)p->n * sizeof *s->tokens);
+    image_drop(s->piece.image);
     s->piece = *p;
+    s->piece.image = p->image ? image_hold(p->image) : NULL;
     s->piece.tokens = s->tokens, s->piece.string = NULL, s->piece.label = s->label;
     return 0;
 }
@@ -110,6 +113,7 @@ static int compute(struct batch *b, struct err *e)
         pairs[i] = b->slot[i].pair;
         targets[i] = *b->w->target;
         targets[i].input = run_ids(b->slot[i].tokens, b->slot[i].piece.n);
+        targets[i].input.image = b->slot[i].piece.image;
     }
     if (!rc && (rc = pair_sync_all(pairs, targets, b->n, &which, e)) && which >= 0)
         err_prefix(e, "text %lld, %d tokens", (long long)b->slot[which].piece.text,
@@ -143,6 +147,7 @@ int batch_run_from(const struct batch_source *s, const struct batch_work *w, str
     }
     for (int32_t i = 0; i < RUN_TOGETHER_MAX; i++) {
         pair_close(b->pair[i]);
+        image_drop(b->slot[i].piece.image);
         free(b->slot[i].tokens), free(b->slot[i].label);
     }
     callbacks_free(&b->keep);

@@ -192,6 +192,8 @@ int eval_values(const struct eval *v, struct eval_value out[EVAL_MEASURES])
         bool edits = m->of == EDITS;
         if (edits ? !v->edited : (m->of == CHOICES) != v->choices)
             continue;
+        if (v->images && m->unit != PLAIN) /* which are of text */
+            continue;
         name_of(x.name, sizeof x.name, m->name, v->top);
         if (!edits) {
             x.base = measure_of(v, m, false, 1, base);

@@ -16,7 +16,8 @@
 #include "lab/batch.h"
 #include "lab/token_filter.h"
 
-/* Sums over tokens, or questions (eval_choices.h); CHANGE: edited minus base. */
+/* Sums over tokens, questions (eval_choices.h) or images (eval_images.h); CHANGE: edited minus
+ * base. */
 enum eval_sum {
     EVAL_TOKENS,
     EVAL_BYTES, /* of the tokens' text; none where the tokenizer has no texts */
@@ -49,6 +50,7 @@ enum eval_measure {
 struct eval {
     bool edited;                          /* there are edits */
     bool choices;                         /* of questions */
+    bool images;                          /* of images (eval_images.h) */
     bool masked;                          /* each token behind a mask */
     int32_t top;                          /* K */
     int64_t texts;                        /* of which a token counts */
@@ -92,7 +94,8 @@ struct eval_value {
 /* Those that there are, of tokens or of questions, in the order of eval.def; how many. */
 int eval_values(const struct eval *v, struct eval_value out[EVAL_MEASURES]);
 
-/* To a .safetensors file, which appears whole or not at all, and back. */
+/* To a .safetensors file, which appears whole or not at all, and back.  Fuzzed in
+ * tests/fuzz/fuzz_eval.c. */
 int eval_write(const struct eval *v, const char *path, struct err *e);
 int eval_read(struct eval *v, const char *path, struct err *e);
 /* The same from bytes; `name` is for messages. */

@@ -30,9 +30,10 @@ struct texts_options {
 struct text_piece {
     const int32_t *tokens;
     int32_t n;
-    int32_t next;       /* the token of the text that follows the window, -1: none */
-    int32_t fresh;      /* tokens[fresh..n) were in no window before */
-    int64_t unit;       /* of work that it is part of (units.h) */
+    int32_t next;                    /* the token of the text that follows the window, -1: none */
+    int32_t fresh;                   /* tokens[fresh..n) were in no window before */
+    const struct image_input *image; /* of models that take images, whose ids are the tokens */
+    int64_t unit;                    /* of work that it is part of (units.h) */
     int64_t text;       /* number of the text in the set, from 0, skipped ones counted */
     int64_t start;      /* where the window begins, in tokens of the text */
     int64_t length;     /* of the text, in tokens */

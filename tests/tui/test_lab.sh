@@ -16,6 +16,12 @@ awk 'BEGIN { split("x y total count name item", n)
     for (i = 0; i < 60; i++)
         printf "for (int %s = 0; %s < %d; %s++) { %s[%s] = %d; }\n", n[i % 6 + 1], n[i % 6 + 1], i, n[i % 6 + 1], n[(i + 2) % 6 + 1], n[i % 6 + 1], i * 7 % 10 }' > code.txt
 printf '{"question": "When %s and %s went to the store, %s gave a bag to", "choices": ["%s", "%s"], "answer": 1}\n' Mary John John John Mary Tom Anna Tom Tom Anna > questions.jsonl
+fixtures=$(dirname "$page")/../tests/fixtures
+cp -r "$fixtures/models/vit" vit
+mkdir -p pictures/lemon pictures/tabby
+cp "$fixtures/images/rgb.png" "$fixtures/images/gray.jpg" pictures/tabby
+cp "$fixtures/images/palette.png" pictures/lemon
+printf 'file,label\npictures/tabby/rgb.png,tabby\npictures/lemon/palette.png,3\n' > pictures.csv
 n=0
 sed -n 's/^ \{4,6\}\(borescope .*\)/\1/p' "$page" > commands
 while read -r line; do

@@ -1,5 +1,6 @@
 #!/bin/sh
-# test_ranks.sh BORESCOPE - several ranks by mpirun: the same bits for any number of them, one that is killed, what is refused.
+# test_ranks.sh BORESCOPE - several ranks by mpirun: the same bits for any number of them, one that is killed, what is refused, and the commands of
+# docs/lab.md.
 set -eu
 borescope=$(realpath "$1")
 skip() {
@@ -16,6 +17,7 @@ fi
 $run -n 2 true 2> /dev/null || skip "mpirun cannot start two processes here"
 
 models=$(realpath tests/fixtures/prompts)
+page=$(realpath docs/lab.md)
 folder=$(mktemp -d)
 trap 'rm -rf "$folder"' EXIT
 cd "$folder"
@@ -58,6 +60,8 @@ ranks="2 3"
 each choices eval "$gpt2" q.jsonl --choices --json
 each masked eval "$models/bert" few.txt --json
 each patch patch teach -p "When Mary and John went" --clean "When John and Mary went" --json
+for i in 1 2 3 4 5 6; do sed -n "s,^[a-z].*\..*,$(dirname "$models")/images/&,p" "$models/../images/labels.csv"; done | sed '1i file,label' > images.csv
+each images eval "$models/../models/vit" images.csv -e 'blocks.0.hook_mlp_out = 0' --json
 each few eval "$gpt2" few.txt --json # less than a unit: most ranks have nothing to do
 
 # ---- what is refused: one line ----
@@ -118,3 +122,16 @@ for victim_rank in 1 0; do
     [ ! -e part.safetensors ] || fail "the state stays"
     rm out.safetensors
 done
+
+# ---- the page's commands ----
+cp t.txt prose.txt
+printf '#!/bin/sh\nexec "%s" "$@"\n' "$borescope" > borescope
+chmod +x borescope
+n=0
+sed -n "s/^    mpirun /$run /p" "$page" > commands
+while read -r line; do
+    n=$((n + 1))
+    PATH="$folder:$PATH" sh -ec "$line" > shown 2> err < /dev/null || fail "fails: $line"
+    [ -s shown ] || fail "prints nothing: $line"
+done < commands
+[ "$n" -ge 3 ]

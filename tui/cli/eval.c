@@ -6,6 +6,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "image_set.h"
 #include "long_work.h"
 #include "texts.h"
 
@@ -29,6 +30,11 @@ static int columns_of(const struct eval *v, const struct eval_value *x, double o
     return n;
 }
 
+static const char *counted(const struct eval *v)
+{
+    return v->choices ? "questions" : v->images ? "images" : "texts";
+}
+
 static int print_json(struct cli *c, const struct eval *v)
 {
     static const char *const keys[] = {"base",         "base_error", "edited",
@@ -37,8 +43,8 @@ static int print_json(struct cli *c, const struct eval *v)
     int n = eval_values(v, values);
     struct json_out j;
     cli_json_begin(c, &j);
-    json_out_int(json_out_key(&j, v->choices ? "questions" : "texts"), v->texts);
-    if (!v->choices) {
+    json_out_int(json_out_key(&j, counted(v)), v->texts);
+    if (!v->choices && !v->images) {
         json_out_int(json_out_key(&j, "expected"), (int64_t)v->sum[EVAL_TOKENS]);
         json_out_bool(json_out_key(&j, "masked"), v->masked);
         json_out_int(json_out_key(&j, "bytes"), (int64_t)v->sum[EVAL_BYTES]);
@@ -66,8 +72,8 @@ static int print_table(struct cli *c, const struct eval *v)
     struct eval_value values[EVAL_MEASURES];
     int n = eval_values(v, values);
     cli_head(c);
-    if (!c->opt->tsv && v->choices)
-        bytes_addf(&c->out, "# %lld questions; error: standard error\n", (long long)v->texts);
+    if (!c->opt->tsv && (v->choices || v->images))
+        bytes_addf(&c->out, "# %lld %s; error: standard error\n", (long long)v->texts, counted(v));
     else if (!c->opt->tsv)
         bytes_addf(&c->out, "# %lld texts, %lld tokens %s; error: standard error\n",
                    (long long)v->texts, (long long)v->sum[EVAL_TOKENS],
@@ -96,6 +102,7 @@ struct asked {
     struct texts_options options;
     struct texts *texts;
     const char *questions; /* a path */
+    struct image_set *images;
 };
 
 static int open_texts(struct cli *c, struct asked *a)
@@ -107,18 +114,39 @@ static int open_texts(struct cli *c, struct asked *a)
     return rc ? rc : texts_options(c, &a->options);
 }
 
+/* Options that are of texts alone. */
+static int only_of(struct cli *c, const uint8_t *of_texts, size_t n, const char *what)
+{
+    for (size_t i = 0; i < n; i++)
+        if (c->opt->given[of_texts[i]])
+            return err_set(&c->err, ERR_USAGE, "--%s · is of texts, not of %s",
+                           option_table[of_texts[i]].name, what);
+    return 0;
+}
+
+#define OF_TEXTS                                                                       \
+    ON(paragraphs), ON(format), ON(window), ON(stride), ON(sample), ON(seed), ON(pos), \
+        ON(limit_tokens), ON(only_token), ON(skip_token), ON(next_token)
+
 static int open_choices(struct cli *c, struct asked *a)
 {
-    static const uint8_t of_texts[] = {ON(paragraphs), ON(format),       ON(field),  ON(label),
-                                       ON(window),     ON(stride),       ON(sample), ON(seed),
-                                       ON(pos),        ON(limit_tokens), ON(top),    ON(only_token),
-                                       ON(skip_token)};
-    for (size_t i = 0; i < sizeof of_texts; i++)
-        if (c->opt->given[of_texts[i]])
-            return err_set(&c->err, ERR_USAGE, "--%s · is of texts, not of questions (--choices)",
-                           option_table[of_texts[i]].name);
+    static const uint8_t of_texts[] = {OF_TEXTS, ON(field), ON(label), ON(top)};
+    int rc = only_of(c, of_texts, sizeof of_texts, "questions (--choices)");
     a->options.bos = cli_bos(c->opt), a->work.options = &a->options;
-    return texts_path(c, "questions", "a .jsonl file", &a->questions);
+    return rc ? rc : texts_path(c, "questions", "a .jsonl file", &a->questions);
+}
+
+static int open_images(struct cli *c, struct asked *a)
+{
+    static const uint8_t of_texts[] = {OF_TEXTS, ON(bos), ON(no_bos), ON(choices)};
+    const char *path = NULL;
+    int rc = only_of(c, of_texts, sizeof of_texts, "images");
+    if (!rc && !c->opt->n_words)
+        rc = err_set(&c->err, ERR_USAGE,
+                     "eval · which images? · a folder of classes, or a .csv, .tsv or .jsonl file");
+    if (!rc)
+        rc = texts_path(c, "images", "a folder of classes", &path);
+    return rc ? rc : image_set_open(c, path, &a->images);
 }
 
 /* An evaluation of nothing yet, or what --resume has of it. */
@@ -156,7 +184,9 @@ static int open_all(struct cli *c, struct asked *a, struct long_work *w)
                                  .rest = rest,
                                  .user = w};
     if (!rc)
-        rc = c->opt->choices ? open_choices(c, a) : open_texts(c, a);
+        rc = c->m->cfg.patch_size ? open_images(c, a)
+             : c->opt->choices    ? open_choices(c, a)
+                                  : open_texts(c, a);
     return rc ? rc : state_open(c, a);
 }
 
@@ -164,6 +194,10 @@ static int evaluate(struct cli *c, struct asked *a)
 {
     const struct options *o = c->opt;
     const struct choices_options how = {.skip = o->skip, .limit = o->limit, .bos = cli_bos(o)};
+    if (a->images) {
+        const struct images_source images = image_set_source(a->images);
+        return eval_images_run(&a->v, &images, &a->work, &c->err);
+    }
     return o->choices ? eval_choices_run(&a->v, a->questions, &how, &a->work, &c->err)
                       : eval_run(&a->v, a->texts, &a->work, &c->err);
 }
@@ -175,7 +209,10 @@ int cli_eval(struct cli *c)
     int rc = open_all(c, &a, &w);
     rc = long_work_agree(c, rc, &a.v.about, sizeof a.v.about, &a.v.place, sizeof a.v.place);
     if (!rc) {
-        long_work_begin(&w, c, c->opt->choices ? "questions" : "tokens",
+        long_work_begin(&w, c,
+                        a.images          ? "images"
+                        : c->opt->choices ? "questions"
+                                          : "tokens",
                         (int64_t)(a.v.sum[EVAL_TOKENS] + a.v.text[EVAL_TOKENS]));
         rc = evaluate(c, &a);
         long_work_end(&w);
@@ -186,6 +223,7 @@ int cli_eval(struct cli *c)
             long_work_forget(c);
     }
     texts_close(a.texts);
+    image_set_close(a.images);
     free(a.ids);
     return rc;
 }
