@@ -79,6 +79,8 @@ static int run_command(const struct command *cmd, int argc, char **argv)
         rc = err_set(&c.err, ERR_SYSTEM,
                      "%s · %s was cut short, replaced or written to while in use · run it again",
                      c.m->name, file);
+    if (!rc)
+        cli_tell_places(&c);
     if (!rc && c.note[0] && !c.silent)
         cli_say(c.note);
     status = (rc && !c.show_anyway) || c.silent ? 0 : print(&c.out);

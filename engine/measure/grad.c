@@ -322,7 +322,8 @@ static int stage_back(struct walk *w, struct run *base, const struct metric *m, 
     bool final = w->stage == r->m->cfg.n_layers + 1;
     if (w->stage == 0 && !any_wanted(w, steps, n))
         return 0;
-    int rc = before_prepare(w, steps, n, e);
+    int rc = run_status(model_import_stage(r->m, w->stage, NULL), e);
+    rc = rc ? rc : before_prepare(w, steps, n, e);
     for (int32_t hi = r->n; !rc && hi > 0; hi = w->r0) {
         w->r1 = hi;
         w->r0 = hi > step ? hi - step : 0;

@@ -5,6 +5,7 @@
  * Tested in tests/engine/test_weight_edit.c. */
 #include "run/run_parts.h"
 
+#include <assert.h>
 #include <stdlib.h>
 
 /* The copy of a weight that the run's edits made, or NULL. */
@@ -26,7 +27,10 @@ const struct kn_view *run_weight(const struct run *r, int32_t layer, enum weight
 const struct kn_view *run_device_weight(const struct run *r, int32_t layer, enum weight_id w)
 {
     const struct run_weight *copy = copy_of(r, layer, w);
-    return copy ? &copy->copy.device : model_device_weight(r->m, layer, w);
+    const struct kn_view *v = copy ? &copy->copy.device : model_device_weight(r->m, layer, w);
+    assert(v->ndim || !run_weight(r, layer, w)->ndim); /* a bias may be absent: nobody else would
+                                                          notice that its stage was not imported */
+    return v;
 }
 
 static int32_t group_row(const struct edit_program *p, int32_t i, int32_t n)

@@ -291,7 +291,9 @@ static bool is_square(const struct step *s)
 
 int wave_stage(struct wave *w, struct chunk *c, struct err *e)
 {
-    int rc = wave_rows(w, c, e);
+    int rc = run_status(model_import_stage(w->base->m, c->stage, NULL), e);
+    if (!rc)
+        rc = wave_rows(w, c, e);
     if (!rc && c->stage == 0)
         rc = tokens_get(w, c, e);
     for (int32_t i = 0, end; !rc && i < c->n_steps; i = end) {

@@ -143,6 +143,8 @@ static void test_places(void **state)
     }
     /* A weight that two stages share has a copy on each of their devices. */
     assert_ptr_equal(model_weight(m, 0, W_E)->data, model_weight(m, 0, W_U)->data);
+    assert_int_equal(model_import_stage(m, m->cfg.n_layers + 1, NULL), KN_OK);
+    assert_true(model_device_weight(m, 0, W_E)->ndim && model_device_weight(m, 0, W_U)->ndim);
     assert_ptr_not_equal(model_device_weight(m, 0, W_E)->data,
                          model_device_weight(m, 0, W_U)->data);
     closed(m);

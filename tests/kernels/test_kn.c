@@ -118,13 +118,14 @@ static void test_open(void **state)
         struct kn_options opt;
         const char *says[3];
     } BAD[] = {
-        {{"abacus", 0, -1}, {"abacus", "auto", "cpu"}},
-        {{"cpu:0", 0, -1}, {"cpu:0", "auto", "cpu"}},
-        {{"fence:vulkan:abacus", 0, -1}, {"vulkan", "vulkan", "vulkan"}},
-        {{"check:vulkan:abacus,cpu", 0, -1}, {"vulkan", "vulkan", "vulkan"}},
-        {{"cpu", -3, -1}, {"-3", "threads", "0"}},
-        {{"cpu", 5000, -1}, {"5000", "threads", "1024"}},
-        {{"cpu", 0, KN_CPU_COUNT}, {"portable", "offers", "processor"}},
+        {{"abacus", 0, -1, false}, {"abacus", "auto", "cpu"}},
+        {{"cpu:0", 0, -1, false}, {"cpu:0", "auto", "cpu"}},
+        {{"fence:vulkan:abacus", 0, -1, false}, {"vulkan", "vulkan", "vulkan"}},
+        {{"check:vulkan:abacus,cpu", 0, -1, false}, {"vulkan", "vulkan", "vulkan"}},
+        {{"cpu", -3, -1, false}, {"-3", "threads", "0"}},
+        {{"cpu", 5000, -1, false}, {"5000", "threads", "1024"}},
+        {{"cpu", 0, KN_CPU_COUNT, false}, {"portable", "offers", "processor"}},
+        {{"cpu", 0, -1, true}, {"cpu", "its own", "--blas"}},
     };
     for (size_t i = 0; i < sizeof BAD / sizeof *BAD; i++) {
         assert_null(kn_open(&BAD[i].opt, why, sizeof why));

@@ -198,11 +198,29 @@ static void test_ascii(void **state)
     }
 }
 
+/* While weights are on their way to a device their number stands there at every width. */
+static void test_loading(void **state)
+{
+    (void)state;
+    draw_at(200);
+    struct snapshot *snap = (struct snapshot *)(uintptr_t)d.app->snap;
+    row_has(0, "loading", false);
+    snap->loaded = 2, snap->loading = 5;
+    for (int w = 200; w >= 60; w -= 20) {
+        app_resize(d.app, w, 30);
+        assert_true(app_draw(d.app, &d.frame));
+        row_has(0, "loading 2/5", true);
+    }
+    snap->loaded = snap->loading = 0;
+    draw_at(120);
+    row_has(0, "loading", false);
+}
+
 int main(void)
 {
     setlocale(LC_CTYPE, "C.UTF-8");
 #define WITH(test) cmocka_unit_test_setup_teardown(test, open_driver, close_driver)
     const struct CMUnitTest tests[] = {WITH(test_widths), WITH(test_tabs), WITH(test_nan),
-                                       WITH(test_ascii)};
+                                       WITH(test_ascii), WITH(test_loading)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

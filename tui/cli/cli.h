@@ -27,6 +27,7 @@ struct cli {
     struct kn_backend *be;
     struct model *m;
     struct placement place; /* which layers are computed where, and the memory that takes */
+    bool places_wait;       /* that was not told yet */
     int32_t *tokens;        /* the prompt; of an image its rows' ids */
     int32_t n;
     int32_t *types;            /* [n] of --token-types, or NULL */
@@ -165,6 +166,8 @@ int cli_rows_open(struct cli *c, struct cli_rows *r, const struct table_column *
 /* Prints them if err is 0; frees them in any case. */
 int cli_rows_close(struct cli *c, struct cli_rows *r, int rc);
 int cli_memory(struct cli *c);
+/* Say on standard error which layers are computed on which device, if that still waits. */
+void cli_tell_places(struct cli *c);
 /* "borescope: TEXT" on standard error, cleaned. */
 void cli_say(const char *text);
 

@@ -5,6 +5,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "base/ranks.h"
 #include "number.h"
@@ -168,15 +169,14 @@ void cli_json_part(struct json_out *j, const struct placement *p, int i)
     json_out_bool(json_out_key(j, "fits"), x->fits);
 }
 
-/* What is on devices, at once: the work that follows may take long. */
-static void tell(const struct cli *c)
+void cli_tell_places(struct cli *c)
 {
     char line[LINE_BYTES];
-    for (int i = 0; i < c->place.n && !c->silent; i++)
-        if (!c->place.part[i].room.unified || c->place.n > 1) {
-            cli_part_text(&c->place, i, line, sizeof line);
-            cli_say(line);
-        }
+    for (int i = 0; i < c->place.n && c->places_wait && !c->silent; i++) {
+        cli_part_text(&c->place, i, line, sizeof line);
+        cli_say(line);
+    }
+    c->places_wait = false;
 }
 
 /* The plan has no room for what was asked for. */
@@ -286,8 +286,9 @@ static int place(struct cli *c, const char *name, int32_t layers)
     if (rc)
         return rc;
     placement_use(&c->place, c->m);
-    if (!c->be->unified && devices)
-        tell(c);
+    c->places_wait = !c->be->unified && devices;
+    if (isatty(STDERR_FILENO)) /* at once: what follows may take long */
+        cli_tell_places(c);
     return 0;
 }
 

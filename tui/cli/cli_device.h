@@ -6,9 +6,10 @@
 
 #include "cli.h"
 
-/* Open c->be and c->m and decide which layers are computed where, which is told on standard error
- * before a weight is on its way: a model that does not fit has as many of its last layers there as
- * fit and the others on the cpu, or as many as --gpu-layers says, or is refused with the numbers.
+/* Open c->be and c->m and decide which layers are computed where, which is told in a terminal
+ * before a weight is on its way, elsewhere beside the result (cli_tell_places): a model that does
+ * not fit has as many of its last layers there as fit and the others on the cpu, or as many as
+ * --gpu-layers says, or is refused with the numbers.
  */
 int cli_open_device(struct cli *c);
 
