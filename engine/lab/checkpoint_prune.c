@@ -288,11 +288,19 @@ static int beside(const struct writing *w, bool shrink, const char *folder)
 
 /* ---- all of it ---- */
 
+int checkpoint_prune_check(const char *folder, struct err *e)
+{
+    char path[PATH_MAX];
+    struct stat st;
+    snprintf(path, sizeof path, "%s/model.safetensors", folder);
+    return stat(path, &st)
+               ? 0
+               : err_set(e, ERR_BAD_INPUT, "%s · it is there already · another folder", path);
+}
+
 static int check(const struct writing *w, bool shrink, const char *folder)
 {
     const struct pruned_part *q = &w->p->part[PRUNE_NEURONS];
-    char path[PATH_MAX];
-    struct stat st;
     if (w->m->process)
         return err_set(w->e, ERR_BAD_INPUT,
                        "--write · the file has the raw weights · leave out --process");
@@ -307,9 +315,8 @@ static int check(const struct writing *w, bool shrink, const char *folder)
                        "--shrink · it cuts out neurons, and none is gone · heads are zeroed");
     if (shrink && pruned_in(q, 0) == q->n)
         return err_set(w->e, ERR_BAD_INPUT, "--shrink · no neuron is left");
-    snprintf(path, sizeof path, "%s/model.safetensors", folder);
-    if (stat(path, &st) == 0)
-        return err_set(w->e, ERR_BAD_INPUT, "%s · it is there already · another folder", path);
+    if (checkpoint_prune_check(folder, w->e))
+        return err_code(w->e);
     if (mkdir(folder, 0777) && errno != EEXIST)
         return err_set(w->e, ERR_SYSTEM, "%s · %s", folder, strerror(errno));
     return 0;

@@ -24,4 +24,7 @@ struct checkpoint_pruned {
 int checkpoint_prune(const struct model *m, const struct pruned *p, bool shrink, const char *folder,
                      struct checkpoint_pruned *out, struct err *e);
 
+/* Can `folder` take one?  It has no model yet.  To be asked before long work. */
+int checkpoint_prune_check(const char *folder, struct err *e);
+
 #endif

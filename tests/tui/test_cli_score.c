@@ -203,8 +203,8 @@ static void prune_refused(void **state)
         RUN("prune", MODEL, SETS, "--neurons", "0.1", "--score", "rand", "--png", "/nowhere/x.png"),
         1, "/nowhere/x.png");
     assert_refused(RUN("prune", MODEL, SETS, "--learn"), 2, "where do the masks go?");
-    assert_refused(RUN("prune", MODEL, "--score", "rand", "--neurons", "0.1", "--png", "x.png"), 1,
-                   "nothing was evaluated");
+    assert_refused(RUN("prune", MODEL, "--score", "rand", "--neurons", "0.1", "--png", "x.png"), 2,
+                   "nothing is evaluated");
 }
 
 int main(void)

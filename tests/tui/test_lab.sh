@@ -64,5 +64,9 @@ has "$screens" "[" # a context's token
 has "$screens" "of prose at or below it"
 screens=$(printf 'ref prose=code.safetensors\n8\n' | borescope teach "$prompt" --plain)
 has "$screens" "above 0 in"
+# What was pruned is gone there, and in its list of edits.
+screens=$(printf 'size 160x40\nkeys 8\nscreen\n' | borescope play - teach -p "$prompt" -e @pruned.edits)
+has "$screens" "2 edits"
+has "$screens" "2 * blocks.3.mlp.hook_post[:,"
 without=$(printf 'size 160x40\nkeys 8\nscreen\n' | borescope play - teach -p "$prompt")
 case $without in *below*) exit 1 ;; esac

@@ -1,9 +1,12 @@
 /* prune.c - `borescope prune`: take away what `score` ranks first, evaluate, and keep it as edits,
  * masks or a checkpoint. */
+#include <errno.h>
+#include <limits.h>
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "base/file_write.h"
 #include "base/list.h"
@@ -271,19 +274,44 @@ static int results(struct work *w)
 {
     struct cli *c = w->c;
     const struct options *o = c->opt;
-    int rc = 0;
+    int rc = o->json ? prune_history_json(c, &w->history) : prune_history_table(c, &w->history);
+    if (!rc && o->plot && !o->json && !o->tsv)
+        rc = prune_plot(c, &w->history);
+    if (rc)
+        return rc;
     if (o->output && !o->learn)
         rc = is_masks(o->output) ? masks_write(w) : edits_write(w, o->output);
     if (!rc && o->write)
         rc = checkpoint_write(w);
     if (!rc && o->png)
         rc = prune_png(c, &w->history, o->png);
-    if (!rc)
-        rc = o->json ? prune_history_json(c, &w->history) : prune_history_table(c, &w->history);
-    return rc || !o->plot || o->json || o->tsv ? rc : prune_plot(c, &w->history);
+    c->show_anyway = true; /* long work is not lost to a file that cannot be written */
+    return rc;
 }
 
 /* ---- the command ---- */
+
+/* Is there a folder for it that can be written to?  Asked before long work. */
+static int check_path(struct cli *c, const char *option, const char *path)
+{
+    char folder[PATH_MAX];
+    const char *slash = path ? strrchr(path, '/') : NULL;
+    snprintf(folder, sizeof folder, "%.*s", slash ? (int)(slash - path) + 1 : 1,
+             slash ? path : ".");
+    return !path || !access(folder, W_OK)
+               ? 0
+               : err_set(&c->err, ERR_BAD_INPUT, "%s %.200s · %s", option, path, strerror(errno));
+}
+
+static int check_paths(struct cli *c)
+{
+    const struct options *o = c->opt;
+    int rc = check_path(c, "-o", o->output);
+    rc = rc ? rc : check_path(c, "--png", o->png);
+    rc = rc ? rc : check_path(c, "--write", o->write);
+    rc = rc || !o->write ? rc : checkpoint_prune_check(o->write, &c->err);
+    return rc || !is_masks(o->output) ? rc : tensor_write_check(o->output, &c->err);
+}
 
 static int check(struct cli *c)
 {
@@ -303,10 +331,10 @@ static int check(struct cli *c)
         return err_set(&c->err, ERR_USAGE,
                        "--learn · masks are of neurons and dims, and go to -o FILE.safetensors · "
                        "without --heads, --with and --write");
-    return is_masks(o->output) ? tensor_write_check(o->output, &c->err) : 0;
+    return check_paths(c);
 }
 
-static void run_options(struct work *w)
+static int run_options(struct work *w)
 {
     const struct options *o = w->c->opt;
     const char *paths[SCORE_SETS] = {o->eval_focus, o->eval_cripple};
@@ -327,6 +355,10 @@ static void run_options(struct work *w)
             .path = paths[i] ? paths[i] : w->scoring.run.set[i].path, .texts = &w->scoring.texts};
     w->history.n_layers = w->c->m->cfg.n_layers;
     w->history.score = score_table[w->run.score.id].name;
+    return !o->png || w->run.eval[SCORE_FOCUS].path || w->run.eval[SCORE_CRIPPLE].path
+               ? 0
+               : err_set(&w->c->err, ERR_USAGE,
+                         "--png · nothing is evaluated · give texts, or --eval-focus");
 }
 
 static void work_free(struct work *w)
@@ -349,10 +381,10 @@ int cli_prune(struct cli *c)
     rc = scoring_open(&w->scoring, c);
     if (!rc)
         rc = pruned_init(&w->gone, &c->m->cfg, &c->err);
-    if (!rc) {
-        run_options(w);
+    if (!rc)
+        rc = run_options(w);
+    if (!rc)
         rc = c->opt->learn ? learn(w) : prune_run(&w->gone, &w->run, &c->err);
-    }
     scoring_close(&w->scoring);
     if (!rc)
         rc = results(w);

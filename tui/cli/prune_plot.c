@@ -102,8 +102,7 @@ int prune_png(struct cli *c, const struct prune_history *h, const char *path)
     struct bytes png = {0};
     struct file_write f;
     if (!bounds(h, 0, SCORE_SETS, &lo, &hi))
-        return err_set(&c->err, ERR_BAD_INPUT,
-                       "--png · nothing was evaluated · give texts, or --eval-focus");
+        return err_set(&c->err, ERR_BAD_INPUT, "--png · no loss is a finite number");
     if (image_new(&im, WIDE, HIGH))
         return cli_memory(c);
     im.n_colors = COLORS;
