@@ -38,7 +38,8 @@ struct bore_stats {
     int n_edits;
     const char *output; /* FILE.safetensors, of which docs/lab.md has the tensors */
     const char *resume; /* a file of the same form that the work goes on from, if it is there, and
-                           where progress has its state kept; NULL: none.  It is not removed. */
+                           where progress has its state kept, up to the last whole unit
+                           of 1024 tokens; NULL: none.  It is not removed. */
 };
 
 /* What progress answers. */

@@ -91,6 +91,7 @@ void long_work_begin(struct long_work *w, struct cli *c, const char *what, int64
 {
     *w = (struct long_work){.c = c};
     progress_begin(&w->progress, what, before);
+    w->progress.lines = ranks_size(c->ranks) > 1; /* to whom a launcher's terminal is a pipe */
     w->saved = w->progress.begun;
     if (c->opt->state && !ranks_rank(c->ranks))
         watch(true);

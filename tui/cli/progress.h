@@ -1,8 +1,9 @@
 /* progress.h - a line on standard error while a command works: drawn over in a terminal,
- * nothing elsewhere.  Tested in tests/tui/test_lab.sh. */
+ * elsewhere nothing, or a line now and then.  Tested in tests/tui/test_lab.sh. */
 #ifndef PROGRESS_H
 #define PROGRESS_H
 
+#include <stdbool.h>
 #include <stdint.h>
 
 struct progress {
@@ -12,6 +13,8 @@ struct progress {
     int64_t before;           /* of what is counted, what an earlier run did */
     const char *what;         /* is counted: "tokens" */
     double warned;            /* when, last; 0: never */
+    bool terminal;            /* standard error is one */
+    bool lines;               /* where it is none: a line every ten seconds */
 };
 enum { PROGRESS_TAIL = 200 };
 
