@@ -151,6 +151,11 @@ static int refers_to_means(struct resolver *r, struct edit_instr *instr,
 {
     char name[LIMIT_NAME];
     const struct config *cfg = r->ctx->cfg;
+    if (site_is_attention(instr->site.id))
+        return err_set(r->e, ERR_BAD_INPUT,
+                       "mean(%s) · %s has the shape of its prompt, and a file of statistics has no "
+                       "means of that · --ref NAME=TEXTS has",
+                       set->name, site_name(instr->site, name));
     if (instr->value == EDIT_RESAMPLE || instr->source_pos != EDIT_ALL_POS)
         return err_set(r->e, ERR_BAD_INPUT,
                        "%s(%s) · it is a file of statistics, which has no prompts and positions · "

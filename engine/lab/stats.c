@@ -110,8 +110,8 @@ static const char *lack(const struct config *cfg, const struct alias_value *v)
     return !alias_is_site(v)
                ? "it is made of several hooks, or of a part of one · name the hook itself"
            : site_is_attention(id) && id != SITE_PATTERN
-               ? "its shape is the prompt's, and scores of different rows have no common zero · take "
-                 "attn.hook_pattern, of whose shares by distance there are"
+               ? "its shape is the prompt's, and scores of two rows have no common zero · name "
+                 "attn.hook_pattern, whose shares by distance have some"
            : site_holds_ids(id) ? "it holds whole numbers"
                                 : site_refusal(cfg, id);
 }
