@@ -33,18 +33,29 @@ enum kn_status cuda_status(struct cuda *c, cu_result r)
     return r ? KN_DEVICE_LOST : KN_OK;
 }
 
-enum kn_status cuda_enter(struct cuda *c)
+enum kn_status cuda_here(struct cuda *c)
 {
     return c->failed ? c->failed : cuda_status(c, c->cu->context_set(c->context));
+}
+
+enum kn_status cuda_enter(struct cuda *c)
+{
+    enum kn_status st = cuda_flush(c);
+    return st ? st : cuda_here(c);
 }
 
 /* ---- launches ---- */
 
 static cu_result image_load(struct cuda *c, enum cuda_image which, int from, int to)
 {
-    char *image = cuda_image(which);
-    cu_result r = image ? c->cu->module_load(&c->module[which], image) : CU_OUT_OF_MEMORY;
-    free(image);
+    char *code = cuda_code(which, c->capability);
+    cu_result r = code ? c->cu->module_load(&c->module[which], code) : CU_NO_BINARY;
+    free(code);
+    if (r == CU_NO_BINARY) { /* the driver compiles */
+        char *image = cuda_image(which);
+        r = image ? c->cu->module_load(&c->module[which], image) : CU_OUT_OF_MEMORY;
+        free(image);
+    }
     for (int k = from; !r && k < to; k++)
         r = c->cu->module_function(&c->function[k], c->module[which], gpu_kernels[k].name);
     return r;
@@ -69,12 +80,11 @@ static enum kn_status functions_load(struct cuda *c)
     return cuda_status(c, r);
 }
 
-/* Not too far ahead of the device. */
-static enum kn_status pace(struct cuda *c)
+enum kn_status cuda_pace(struct cuda *c, unsigned launches)
 {
-    if (++c->launches % PACE)
+    unsigned before = c->launches / PACE, i = (c->launches += launches) / PACE % 2;
+    if (c->launches / PACE == before)
         return KN_OK;
-    unsigned i = c->launches / PACE % 2;
     enum kn_status st = cuda_status(c, c->cu->event_record(c->pace[i], c->stream));
     return st ? st : cuda_status(c, c->cu->event_sync(c->pace[!i]));
 }
@@ -83,16 +93,19 @@ static enum kn_status launch(struct gpu *g, enum gpu_kernel k, const void *param
                              int64_t x, int64_t y, int64_t z)
 {
     struct cuda *c = (struct cuda *)g;
-    void *args[] = {(void *)(uintptr_t)params};
-    (void)bytes; /* the driver knows it */
-    enum kn_status st = cuda_enter(c);
-    if (!st && !c->module[CUDA_IMAGE_ALL])
-        st = functions_load(c);
-    if (!st)
-        st = cuda_status(c, c->cu->launch(c->function[k], (unsigned)x, (unsigned)y, (unsigned)z,
-                                          (unsigned)gpu_kernels[k].lanes, 1, 1, 0, c->stream, args,
-                                          NULL));
-    return st ? st : pace(c);
+    struct cuda_launch l = {k, (unsigned)x, (unsigned)y, (unsigned)z, {0}};
+    memcpy(l.params, params, bytes);
+    if (c->failed)
+        return c->failed;
+    if (!cuda_queue_open(c))
+        return KN_OUT_OF_MEMORY;
+    if (!c->module[CUDA_IMAGE_ALL]) {
+        enum kn_status st = cuda_here(c);
+        st = st ? st : functions_load(c);
+        if (st)
+            return st;
+    }
+    return cuda_queue_add(c, &l);
 }
 
 /* ---- memory ---- */
@@ -115,6 +128,7 @@ void cuda_give(struct cuda *c, cu_address p)
 {
     if (!p)
         return;
+    cuda_flush(c);
     cuda_status(c, c->cu->context_set(c->context));
     cuda_status(c, c->cu->memory_free(p, c->stream)); /* whatever a lost device says */
 }
@@ -171,6 +185,7 @@ static void cuda_close(struct kn_backend *be)
         cu->stream_sync(c->imports.stream);
         cu->stream_destroy(c->imports.stream);
     }
+    cuda_queue_close(c);
     for (size_t i = 0; i < sizeof events / sizeof *events; i++)
         if (events[i])
             cu->event_destroy(events[i]);
@@ -245,7 +260,13 @@ static cu_result device_open(struct cuda *c, const char **what)
     c->writes.stream = c->stream;
     for (size_t i = 0; i < sizeof events / sizeof *events; i++)
         STEP(event_create(events[i], CU_EVENT_NO_TIMING), "cuEventCreate")
+    int major, minor;
+    STEP(device_attribute(&major, CU_ATTRIBUTE_MAJOR, c->device), "cuDeviceGetAttribute")
+    STEP(device_attribute(&minor, CU_ATTRIBUTE_MINOR, c->device), "cuDeviceGetAttribute")
 #undef STEP
+    c->capability = 10 * major + minor;
+    if (cuda_has_code(CUDA_IMAGE_ALL, c->capability))
+        return CU_OK;
     *what = "cuModuleLoadData, by libnvidia-ptxjitcompiler";
     return compiler_try(cu);
 }
@@ -297,11 +318,10 @@ static void device_promise(struct cuda *c, bool blas)
 {
     char name[48] = "device";
     struct kn_backend *be = &c->gpu.base;
-    int version = 0, major = 0;
+    int version = 0;
     c->cu->device_name(name, sizeof name, c->device);
     c->cu->version(&version);
-    c->cu->device_attribute(&major, CU_ATTRIBUTE_MAJOR, c->device);
-    c->gpu.mma = major >= MMA_MAJOR;
+    c->gpu.mma = c->capability >= 10 * MMA_MAJOR;
     snprintf(be->describe, sizeof be->describe, "cuda:%d %.40s%s", c->ordinal, name,
              blas ? " +cublas" : "");
     snprintf(be->driver, sizeof be->driver, "CUDA %d.%d", version / 1000, version % 1000 / 10);

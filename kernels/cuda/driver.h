@@ -18,9 +18,12 @@ typedef struct cu_function_s *cu_function;
 typedef struct cu_stream_s *cu_stream;
 typedef struct cu_event_s *cu_event;
 typedef struct cu_pool_s *cu_pool;
+typedef struct cu_graph_s *cu_graph;
+typedef struct cu_node_s *cu_node;
+typedef struct cu_exec_s *cu_exec;
 
 /* CUresult */
-enum { CU_OK = 0, CU_OUT_OF_MEMORY = 2, CU_NO_DEVICE = 100 };
+enum { CU_OK = 0, CU_OUT_OF_MEMORY = 2, CU_NO_DEVICE = 100, CU_NO_BINARY = 209 };
 /* CUdevice_attribute */
 enum { CU_ATTRIBUTE_MAJOR = 75, CU_ATTRIBUTE_MINOR = 76, CU_ATTRIBUTE_POOLS = 115 };
 enum {
@@ -36,6 +39,13 @@ enum {
 /* CUmemAccessDesc */
 struct cu_access {
     int location_type, location, flags;
+};
+
+/* CUDA_KERNEL_NODE_PARAMS_v1 */
+struct cu_node_launch {
+    cu_function f;
+    unsigned x, y, z, lanes_x, lanes_y, lanes_z, shared_bytes;
+    void **params, **extra;
 };
 
 struct cuda_driver {

@@ -130,6 +130,7 @@ static void land(struct cuda *c)
 static enum kn_status wait_all(struct cuda *c)
 {
     enum kn_status st = cuda_status(c, c->cu->stream_sync(c->stream));
+    cuda_queue_waited(c);
     if (!st) {
         land(c);
         c->writes.up.used = c->imports.up.used = 0; /* it waited for the imports, too */
@@ -140,8 +141,11 @@ static enum kn_status wait_all(struct cuda *c)
 
 enum kn_status cuda_wait(struct gpu *g)
 {
-    enum kn_status st = cuda_enter((struct cuda *)g);
-    return st ? st : wait_all((struct cuda *)g);
+    struct cuda *c = (struct cuda *)g;
+    enum kn_status st = cuda_enter(c), owed = c->owed;
+    c->owed = KN_OK;
+    st = st && st != KN_OUT_OF_MEMORY ? st : wait_all(c);
+    return st ? st : owed;
 }
 
 static bool landing_room(struct cuda *c)
@@ -222,7 +226,8 @@ static enum kn_status peer_copy(struct cuda *c, cu_address to, struct cuda *o, c
 {
     const struct cuda_driver *cu = c->cu;
     reach(o, c);
-    enum kn_status st = cuda_status(o, cu->event_record(o->handed, o->stream));
+    enum kn_status st = cuda_enter(o);
+    st = st ? st : cuda_status(o, cu->event_record(o->handed, o->stream));
     if (st || (st = cuda_enter(c)))
         return st;
     st = cuda_status(c, cu->stream_wait(c->stream, o->handed, 0));

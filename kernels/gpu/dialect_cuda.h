@@ -13,6 +13,7 @@
 #define GROUP_Y ((int)blockIdx.y)
 #define GROUP_Z ((int)blockIdx.z)
 #define GROUPS_X ((int)gridDim.x)
+#define product_error(x, y, p) fmaf(x, y, -(p))
 #else
 #define __global__ __attribute__((global))
 #define __device__ __attribute__((device))

@@ -7,6 +7,8 @@
 #include <stdint.h>
 
 #include "fake.h"
+#include "cuda/driver.h"
+#include "gpu/gpu.h"
 
 enum { DEVICES_MAX = 4 };
 
@@ -28,7 +30,7 @@ struct item {
     enum { ITEM_LAUNCH, ITEM_COPY, ITEM_SET, ITEM_FREE, ITEM_CALL, ITEM_WAIT } kind;
     int kernel;
     unsigned x, y, z;
-    char params[96];
+    char params[GPU_PARAM_BYTES];
     char *to;
     const char *from;
     size_t bytes;
@@ -69,5 +71,39 @@ void stream_drain(struct cu_stream_s *s, long count);
 
 /* Stop with a message. */
 _Noreturn void fake_wrong(const char *what);
+
+/* ---- what the functions of the driver share ---- */
+
+#define CU(name, symbol, arguments) cu_result symbol arguments;
+#include "cuda/driver.def"
+
+enum {
+    BAD_VALUE = 1,
+    NO_SUCH_DEVICE = 101,
+    BAD_IMAGE = 200,
+    BAD_CONTEXT = 201,
+    NO_PEER = 217,
+    NO_COMPILER = 221,
+    NOT_FOUND = 500
+};
+
+struct cu_function_s {
+    int kernel;
+};
+extern long fake_objects; /* streams, events, modules, graphs, contexts, pinned memory */
+extern struct fake_launches fake_launched;
+/* The launch as an item; false: it cannot be. */
+bool launch_take(const struct cu_node_launch *l, struct item *i);
+
+#define ENTER                           \
+    cu_result code = fake_cuda_enter(); \
+    if (code)                           \
+        return code;
+
+/* The same, of a call that works on a stream, whose device the thread must be on. */
+#define ENTER_STREAM(s)                \
+    ENTER                              \
+    if ((s)->device != device_current) \
+        return BAD_CONTEXT;
 
 #endif

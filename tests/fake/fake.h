@@ -4,8 +4,8 @@
  * as a device may be: nothing happens before somebody waits, copies included, and only what is
  * waited for; a device's memory cannot be touched in between, and holds NaN until something is
  * written there.  Kernels are their plain-C form, so that results are real; the image is read for
- * the names, lanes and parameters of its entries.  What breaks a rule of the driver stops the
- * program with a message.
+ * the names, lanes and parameters of its entries.  Graphs are chains of kernels.  What breaks a
+ * rule of the driver stops the program with a message.
  *
  * By the environment: FAKE_CUDA_DEVICES (1), FAKE_CUDA_MB, of each (4096), FAKE_CUDA_APART (set: no
  * device gives another access to its memory), FAKE_CUDA_NO_COMPILER (set: no kernel can be
@@ -18,8 +18,14 @@
 void fake_cuda_fail(long n, int code);
 /* Calls since then. */
 long fake_cuda_calls(void);
-/* Memory, streams, events, modules, contexts and pools with something in them that were not given
- * back (memory of a device that failed is the driver's own to free). */
+/* Launches so far, of kernels one by one and of graphs; nodes of graphs whose parameters were
+ * changed. */
+struct fake_launches {
+    long kernels, graphs, changed;
+};
+struct fake_launches fake_cuda_launches(void);
+/* Memory, streams, events, modules, graphs, contexts and pools with something in them that were not
+ * given back (memory of a device that failed is the driver's own to free). */
 long fake_cuda_left(void);
 
 /* ---- for libcublas.c ---- */

@@ -1,30 +1,14 @@
 /* libcuda.c - the functions of the driver (see fake.h). */
+#include <elf.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
-#include "cuda/driver.h"
 #include "device.h"
-#include "gpu/gpu.h"
 
-#define CU(name, symbol, arguments) cu_result symbol arguments;
-#include "cuda/driver.def"
-
-enum {
-    BAD_VALUE = 1,
-    NO_SUCH_DEVICE = 101,
-    BAD_IMAGE = 200,
-    BAD_CONTEXT = 201,
-    NO_PEER = 217,
-    NO_COMPILER = 221,
-    NOT_FOUND = 500
-};
-
-struct cu_function_s {
-    int kernel;
-};
 struct cu_module_s {
     struct cu_function_s function[GPU_ALL_COUNT];
+    size_t bytes; /* of machine code; 0: PTX */
     char text[];
 };
 struct cu_event_s {
@@ -39,7 +23,8 @@ struct pinned {
 
 static long calls, fail_at;
 static int fail_code, sticky;
-static long objects; /* streams, events, modules, contexts, pinned memory */
+long fake_objects;
+struct fake_launches fake_launched;
 static struct pinned *pinned;
 
 void fake_cuda_fail(long n, int code)
@@ -53,9 +38,14 @@ long fake_cuda_calls(void)
     return calls;
 }
 
+struct fake_launches fake_cuda_launches(void)
+{
+    return fake_launched;
+}
+
 long fake_cuda_left(void)
 {
-    long n = objects;
+    long n = fake_objects;
     for (int i = 0; !sticky && i < device_count(); i++) {
         n += device_at(i)->kept > 0;
         for (struct block *b = device_at(i)->blocks; b; b = b->next)
@@ -85,17 +75,6 @@ int fake_cuda_enter(void)
     sticky = fail_code == CU_OUT_OF_MEMORY ? 0 : fail_code;
     return fail_code;
 }
-
-#define ENTER                           \
-    cu_result code = fake_cuda_enter(); \
-    if (code)                           \
-        return code;
-
-/* The same, of a call that works on a stream, whose device the thread must be on. */
-#define ENTER_STREAM(s)                \
-    ENTER                              \
-    if ((s)->device != device_current) \
-        return BAD_CONTEXT;
 
 /* ---- the driver and its devices ---- */
 
@@ -172,7 +151,7 @@ cu_result cuDevicePrimaryCtxRetain(cu_context *c, cu_device d)
     ENTER
     *c = device_at(d);
     (*c)->retained++;
-    objects++;
+    fake_objects++;
     return CU_OK;
 }
 
@@ -180,7 +159,7 @@ cu_result cuDevicePrimaryCtxRelease_v2(cu_device d)
 {
     if (device_at(d)->retained-- == 0)
         fake_wrong("a context is released that was not retained");
-    objects--;
+    fake_objects--;
     if (sticky && device_at(d)->retained == 0)
         device_forget(device_at(d));
     ENTER
@@ -204,7 +183,28 @@ static long number_after(const char *text, const char *end, const char *what)
     return at && at < end ? strtol(at + strlen(what), NULL, 10) : -1;
 }
 
-/* The entry NAME of an image: ".entry NAME(", one parameter "[SIZE]", then ".maxntid LANES". */
+/* Bytes of an image of machine code, 0 where it is none: up to its table of sections, which comes
+ * last. */
+static size_t code_bytes(const void *image)
+{
+    Elf64_Ehdr head;
+    if (memcmp(image, ELFMAG, SELFMAG) != 0)
+        return 0;
+    memcpy(&head, image, sizeof head);
+    size_t sections = head.e_shoff + (size_t)head.e_shnum * head.e_shentsize,
+           programs = head.e_phoff + (size_t)head.e_phnum * head.e_phentsize;
+    return sections > programs ? sections : programs;
+}
+
+/* Has machine code a section of that entry? */
+static bool code_has(const struct cu_module_s *m, const char *name)
+{
+    char section[128];
+    snprintf(section, sizeof section, ".text.%s", name);
+    return memmem(m->text, m->bytes, section, strlen(section) + 1);
+}
+
+/* The entry NAME of an image: ".entry NAME( one parameter "[SIZE]", then ".maxntid LANES". */
 static bool entry_fits(const char *text, const struct gpu_row *row)
 {
     char head[128];
@@ -226,16 +226,17 @@ cu_result cuModuleLoadData(cu_module *m, const void *image)
     ENTER
     if (!device_current)
         return BAD_CONTEXT;
-    if (!strstr(image, ".version"))
+    size_t code_size = code_bytes(image), bytes = code_size ? code_size : strlen(image) + 1;
+    if (!code_size && !strstr(image, ".version"))
         return BAD_IMAGE;
-    if (getenv("FAKE_CUDA_NO_COMPILER"))
+    if (!code_size && getenv("FAKE_CUDA_NO_COMPILER"))
         return NO_COMPILER;
-    size_t bytes = strlen(image) + 1;
     struct cu_module_s *own = calloc(1, sizeof *own + bytes);
     if (!own)
         return CU_OUT_OF_MEMORY;
     memcpy(own->text, image, bytes);
-    objects++;
+    own->bytes = code_size;
+    fake_objects++;
     *m = own;
     return CU_OK;
 }
@@ -243,7 +244,7 @@ cu_result cuModuleLoadData(cu_module *m, const void *image)
 cu_result cuModuleUnload(cu_module m)
 {
     free(m);
-    objects--;
+    fake_objects--;
     ENTER
     return CU_OK;
 }
@@ -254,11 +255,25 @@ cu_result cuModuleGetFunction(cu_function *f, cu_module m, const char *name)
     int k = 0;
     while (k < GPU_ALL_COUNT && strcmp(gpu_kernels[k].name, name) != 0)
         k++;
-    if (k == GPU_ALL_COUNT || !entry_fits(m->text, &gpu_kernels[k]))
+    if (k == GPU_ALL_COUNT ||
+        !(m->bytes ? code_has(m, name) : entry_fits(m->text, &gpu_kernels[k])))
         return NOT_FOUND;
     m->function[k].kernel = k;
     *f = &m->function[k];
     return CU_OK;
+}
+
+bool launch_take(const struct cu_node_launch *l, struct item *i)
+{
+    const struct gpu_row *row = &gpu_kernels[l->f->kernel];
+    if (!l->x || !l->y || !l->z || l->x > INT32_MAX || l->y > 65535 || l->z > 65535 ||
+        l->shared_bytes || l->extra || l->lanes_x != (unsigned)row->lanes || l->lanes_y != 1 ||
+        l->lanes_z != 1)
+        return false;
+    *i = (struct item){
+        .kind = ITEM_LAUNCH, .kernel = l->f->kernel, .x = l->x, .y = l->y, .z = l->z};
+    memcpy(i->params, l->params[0], (size_t)row->param_bytes);
+    return true;
 }
 
 cu_result cuLaunchKernel(cu_function f, unsigned x, unsigned y, unsigned z, unsigned lanes_x,
@@ -266,12 +281,12 @@ cu_result cuLaunchKernel(cu_function f, unsigned x, unsigned y, unsigned z, unsi
                          void **params, void **extra)
 {
     ENTER_STREAM(s)
-    const struct gpu_row *row = &gpu_kernels[f->kernel];
-    if (!x || !y || !z || x > INT32_MAX || y > 65535 || z > 65535 || shared_bytes || extra ||
-        lanes_x != (unsigned)row->lanes || lanes_y != 1 || lanes_z != 1)
+    const struct cu_node_launch l = {f,      x,    y, z, lanes_x, lanes_y, lanes_z, shared_bytes,
+                                     params, extra};
+    struct item i;
+    if (!launch_take(&l, &i))
         return BAD_VALUE;
-    struct item i = {.kind = ITEM_LAUNCH, .kernel = f->kernel, .x = x, .y = y, .z = z};
-    memcpy(i.params, params[0], (size_t)row->param_bytes);
+    fake_launched.kernels++;
     stream_add(s, i);
     return CU_OK;
 }
@@ -321,7 +336,7 @@ cu_result cuMemHostAlloc(void **p, size_t bytes, unsigned flags)
     }
     *own = (struct pinned){at, bytes, pinned};
     pinned = own;
-    objects++;
+    fake_objects++;
     *p = at;
     return CU_OK;
 }
@@ -334,7 +349,7 @@ cu_result cuMemFreeHost(void *p)
     *at = own->next;
     free(own->at);
     free(own);
-    objects--;
+    fake_objects--;
     ENTER
     return CU_OK;
 }
@@ -430,7 +445,7 @@ cu_result cuStreamCreate(cu_stream *s, unsigned flags)
         return CU_OUT_OF_MEMORY;
     (void)flags;
     own->device = device_current, own->last = &own->first, own->refs = 1;
-    objects++;
+    fake_objects++;
     *s = own;
     return CU_OK;
 }
@@ -439,7 +454,7 @@ cu_result cuStreamDestroy_v2(cu_stream s)
 {
     stream_drain(s, s->given);
     stream_drop(s);
-    objects--;
+    fake_objects--;
     ENTER
     return CU_OK;
 }
@@ -466,7 +481,7 @@ cu_result cuEventCreate(cu_event *e, unsigned flags)
 {
     ENTER(void) flags;
     *e = calloc(1, sizeof **e);
-    objects += *e != NULL;
+    fake_objects += *e != NULL;
     return *e ? CU_OK : CU_OUT_OF_MEMORY;
 }
 
@@ -474,7 +489,7 @@ cu_result cuEventDestroy_v2(cu_event e)
 {
     stream_drop(e->stream);
     free(e);
-    objects--;
+    fake_objects--;
     ENTER
     return CU_OK;
 }
