@@ -488,6 +488,8 @@ struct plan *plan_build(const struct config *cfg)
             emit_block(&em);
         else
             emit_final(&em);
+        if (!em.failed)
+            plan_fuse_mark(em.steps + first, em.n - first);
         stage_take(p, &em, stage, first);
     }
     p->steps = em.steps;

@@ -58,6 +58,9 @@ struct step {
                             projection head by head */
     bool flat_out;       /* writes [pos, heads, d] as [pos, heads*d] */
     bool heads_are_rows; /* [pos, heads, d] is run as [pos*heads, d] */
+    int32_t fuse;        /* it and so many steps after it can be one call where nobody looks in
+                            between and none of those on request among them runs; 0: none */
+    bool through;        /* a copy of the stage before, which its readers can read instead */
     struct operand in[KN_IN_MAX];
     struct kn_param p;
 };
@@ -85,6 +88,10 @@ struct plan {
 /* Build the plan of a model shape.  NULL only when memory is out. */
 struct plan *plan_build(const struct config *cfg);
 void plan_free(struct plan *p);
+/* The end of a stage: which of its n steps can be one call (plan_fuse.c). */
+void plan_fuse_mark(struct step *steps, int32_t n);
+/* How many calls the n steps of a stage are where nobody looks in between. */
+int32_t plan_calls(const struct step *steps, int32_t n);
 /* The end of building: what n steps say of their sites. */
 void plan_sites_mark(struct plan *p, int32_t n);
 

@@ -4,7 +4,7 @@
  * values takes two, the base's rows first (ops.def promises the same bits).  A site's edits act
  * right after the last step that writes it.  Several runs can go through the steps side by side:
  * their products are then one call. */
-#include "run/run_parts.h"
+#include "run/run_pass.h"
 
 #include <assert.h>
 #include <stdlib.h>
@@ -15,17 +15,7 @@ bool run_cancelled(const struct run *r)
     return c && atomic_load_explicit(c, memory_order_relaxed);
 }
 
-/* One pass of one step: what the operands are resolved against. */
-struct pass {
-    struct run *r;
-    struct frame *f;
-    const struct step *step;
-    bool full;     /* attention sees all positions in this stage */
-    bool fused;    /* scores and pattern are written nowhere: nobody looks at them */
-    int32_t n_src; /* sources [0, n_src) can be seen from these rows */
-};
-
-static struct kn_view site_rows(const struct pass *p, int32_t stage, enum site_id s)
+struct kn_view pass_rows(const struct pass *p, int32_t stage, enum site_id s)
 {
     const struct frame *f = p->f;
     return run_rows(p->r, f, stage, s, f->r0, f->r1 - f->r0, p->n_src);
@@ -40,19 +30,22 @@ struct kn_view run_repeat(const struct config *cfg, enum site_id s, struct kn_vi
     return v;
 }
 
-static struct kn_view operand_view(const struct pass *p, const struct operand *o)
+struct kn_view pass_operand(const struct pass *p, const struct operand *o)
 {
     struct run *r = p->r;
     int32_t r0 = p->f->r0, r1 = p->f->r1;
     struct kn_view v = {0};
     switch (o->kind) {
-    case OPERAND_SITE:
-        return site_rows(p, p->f->stage, run_source(p->r, p->f->stage, (enum site_id)o->id));
-    case OPERAND_FLAT: return run_flat(site_rows(p, p->f->stage, (enum site_id)o->id));
-    case OPERAND_PREV: return site_rows(p, p->f->stage - 1, (enum site_id)o->id);
-    case OPERAND_ROOT: return site_rows(p, 0, (enum site_id)o->id);
+    case OPERAND_SITE: {
+        enum site_id from = run_source(p->r, p->f->stage, (enum site_id)o->id);
+        return p->through && p->through->site == from ? pass_operand(p, &p->through->in[0])
+                                                      : pass_rows(p, p->f->stage, from);
+    }
+    case OPERAND_FLAT: return run_flat(pass_rows(p, p->f->stage, (enum site_id)o->id));
+    case OPERAND_PREV: return pass_rows(p, p->f->stage - 1, (enum site_id)o->id);
+    case OPERAND_ROOT: return pass_rows(p, 0, (enum site_id)o->id);
     case OPERAND_REPEAT: {
-        struct kn_view x = site_rows(p, p->f->stage, (enum site_id)o->id);
+        struct kn_view x = pass_rows(p, p->f->stage, (enum site_id)o->id);
         return run_repeat(&r->m->cfg, p->step->site, x);
     }
     case OPERAND_WEIGHT: return *run_device_weight(r, p->f->stage - 1, (enum weight_id)o->id);
@@ -97,58 +90,6 @@ static int run_attention(const struct pass *p, struct kn_call *c, enum site_id a
     return 0;
 }
 
-/* Rows [0, n_src) of keys or values as one view: own ones, or all of them the base's; false: some
- * are here and some there. */
-static bool all_rows(const struct pass *p, enum site_id all, struct kn_view *out)
-{
-    const struct run *r = p->r;
-    struct site_ref ref = {all, p->f->stage - 1};
-    int32_t split = r->base && plan_order(r->m->plan, ref) >= r->fork_order ? r->fork_row : 0;
-    if (split > 0 && split < p->n_src)
-        return false;
-    *out = run_rows(split ? r->base : r, NULL, p->f->stage, all, 0, p->n_src, 0);
-    return true;
-}
-
-/* The step that mixes, of a stage that has one; its scores and pattern are made right before it. */
-static const struct step *mixing(const struct step *steps, int32_t count)
-{
-    for (int32_t i = 2; i < count; i++)
-        if (steps[i].op == KN_OP_ATTN_MIX && steps[i - 1].op == KN_OP_SOFTMAX &&
-            steps[i - 2].op == KN_OP_ATTN_SCORES)
-            return &steps[i];
-    return NULL;
-}
-
-/* May attention be one call, from step `first` on?  Not where scores or pattern are kept, changed
- * or looked at. */
-static bool may_fuse(const struct pass *p, const struct step *steps, int32_t count, int32_t first)
-{
-    static const enum site_id made[] = {SITE_ATTN_SCORES, SITE_PATTERN};
-    const struct step *mix = p->f->unseen ? mixing(steps, count) : NULL;
-    struct kn_view v;
-    bool may = mix && mix - 2 >= steps + first && p->full == mix->p.full;
-    for (int i = 0; may && i < 2; i++)
-        may = !p->r->keep[run_slot(p->f->stage, made[i])] &&
-              !run_edited(p->r, p->f->stage, made[i]) && !run_called(p->r, p->f->stage, made[i]) &&
-              all_rows(p, (enum site_id)mix[-2 * i].in[1].id, &v);
-    return may;
-}
-
-/* Scores, softmax and mix as one call; p->step: the mix. */
-static int run_fused(const struct pass *p, struct err *e)
-{
-    const struct step *scores = p->step - 2, *softmax = p->step - 1;
-    struct kn_call c = {.op = KN_OP_ATTENTION, .p = scores->p};
-    c.out[0] = site_rows(p, p->f->stage, p->step->site);
-    c.in[0] = operand_view(p, &scores->in[0]);
-    (void)all_rows(p, (enum site_id)scores->in[1].id, &c.in[1]);
-    (void)all_rows(p, (enum site_id)p->step->in[1].id, &c.in[2]);
-    c.in[3] = operand_view(p, &softmax->in[1]);
-    c.p.dest0 = p->f->r0;
-    return run_status(kn_run(stage_backend(p->r, p->f->stage), &c), e);
-}
-
 /* Queries, keys or values from an edited per-head residual input: ln1 and the projection, head by
  * head. The same kernels on the same rows as the joint projection: unedited heads keep their bits.
  */
@@ -188,8 +129,7 @@ void run_step_shape(const struct step *s, struct kn_call *c)
         c->out[0] = run_heads_as_rows(c->out[0]);
 }
 
-/* The step's call; *all: the site whose keys or values attention reads, or SITE_COUNT. */
-static struct kn_call step_call(const struct pass *p, enum site_id *all)
+struct kn_call pass_call(const struct pass *p, enum site_id *all)
 {
     const struct step *s = p->step;
     struct kn_call c = {.op = s->op, .p = s->p};
@@ -198,9 +138,9 @@ static struct kn_call step_call(const struct pass *p, enum site_id *all)
         if (s->in[i].kind == OPERAND_ALL)
             *all = (enum site_id)s->in[i].id;
         else
-            c.in[i] = operand_view(p, &s->in[i]);
+            c.in[i] = pass_operand(p, &s->in[i]);
     }
-    c.out[0] = site_rows(p, p->f->stage, s->site);
+    c.out[0] = pass_rows(p, p->f->stage, s->site);
     if (s->first_rows) {
         int32_t end = s->first_rows < p->f->r1 ? s->first_rows : p->f->r1;
         c.in[0] = kn_slice(c.in[0], 0, 0, end - p->f->r0);
@@ -231,9 +171,9 @@ static int run_routed(const struct pass *p, const struct kn_call *c, struct err 
 static int run_step(const struct pass *p, struct err *e)
 {
     enum site_id all;
-    if (p->fused && p->step->op == KN_OP_ATTN_MIX)
-        return run_fused(p, e);
-    struct kn_call c = step_call(p, &all);
+    if (p->step == p->end)
+        return pass_fused(p, e);
+    struct kn_call c = pass_call(p, &all);
     if (p->step->op == KN_OP_TOP_INDEX)
         p->r->routes.of = NULL;
     return all != SITE_COUNT         ? run_attention(p, &c, all, e)
@@ -254,11 +194,11 @@ static int run_shared(struct pass *const *p, int32_t n, bool *same, struct err *
     struct run *own = p[0]->r;
     struct kn_backend *be = stage_backend(own, p[0]->f->stage);
     enum site_id all;
-    struct kn_call c[RUN_TOGETHER_MAX] = {step_call(p[0], &all)};
+    struct kn_call c[RUN_TOGETHER_MAX] = {pass_call(p[0], &all)};
     int64_t rows = 0, at = 0;
     *same = true;
     for (int32_t j = 0; j < n; j++) {
-        c[j] = step_call(p[j], &all);
+        c[j] = pass_call(p[j], &all);
         rows += c[j].in[0].shape[0];
         *same &= same_place(&c[j].in[1], &c[0].in[1]) && same_place(&c[j].in[2], &c[0].in[2]);
     }
@@ -297,8 +237,8 @@ static int step_all(struct pass *const *p, int32_t n, struct err *e)
     return rc;
 }
 
-static bool step_active(const struct run *r, const struct frame *f, const struct step *s,
-                        enum site_id want)
+bool pass_step_active(const struct run *r, const struct frame *f, const struct step *s,
+                      enum site_id want)
 {
     int32_t stage = f->stage;
     if (s->first_rows && f->r0 >= s->first_rows)
@@ -335,13 +275,13 @@ static int site_written(struct pass *p, enum site_id s, struct err *e)
     return rc;
 }
 
-/* Is step i to be run; if so its site has room. */
+/* Is a step to be run; if so its site has room. */
 static int step_ready(struct pass *p, const struct step *s, enum site_id want, bool *ready,
                       struct err *e)
 {
     struct run *r = p->r;
     p->step = s;
-    *ready = step_active(r, p->f, s, want) && !(p->fused && site_is_attention(s->site)) &&
+    *ready = pass_step_active(r, p->f, s, want) && !pass_fuse(p) &&
              !(p->f == &r->look &&
                run_called(r, p->f->stage, s->site)); /* kept: what callbacks left */
     if (*ready && run_cancelled(r))
@@ -355,7 +295,7 @@ static int step_written(struct pass *p, const struct step *s, const struct step 
 {
     bool amended = false;
     for (const struct step *later = s + 1; later < end; later++)
-        amended |= later->site == s->site && step_active(p->r, p->f, later, want);
+        amended |= later->site == s->site && pass_step_active(p->r, p->f, later, want);
     int rc = amended ? 0 : site_written(p, s->site, e);
     if (!rc && s->when == STEP_IF_WANTED)
         p->f->extra[s->site] = true;
@@ -373,7 +313,7 @@ static int exec_all(struct run *const *runs, struct frame *const *frames, int32_
         pass[j] = (struct pass){
             .r = runs[j], .f = frames[j], .full = run_stage_full(runs[j], frames[j]->stage)};
         pass[j].n_src = pass[j].full ? runs[j]->n : frames[j]->r1;
-        pass[j].fused = want == SITE_COUNT && may_fuse(&pass[j], steps, count, first);
+        pass_fuse_begin(&pass[j], steps, count, last, n > 1, want);
     }
     int rc = run_status(model_import_stage(runs[0]->m, frames[0]->stage, NULL), e);
     for (int32_t i = first; !rc && i < last; i++) {

@@ -38,6 +38,11 @@ struct cpu_job {
 /* The first n_out outputs and n_in inputs; false: not such rows. */
 bool cpu_job(struct cpu_job *j, struct cpu *c, const struct kn_call *call, int n_out, int n_in);
 
+/* A weight vector as floats, `offset` added: itself, or converted into scratch. */
+const float *cpu_floats(const struct cpu *c, const struct kn_view *v, float offset, float *scratch);
+/* Is it a weight vector of this length? */
+bool cpu_is_vector(const struct kn_view *v, int64_t len);
+
 static inline float *cpu_row(const struct call_rows *r, int64_t i)
 {
     return (float *)r->data + i * r->stride;

@@ -118,9 +118,7 @@ enum kn_status cpu_ADD(struct cpu *c, const struct kn_call *call)
     return cpu_each(c, j.out.n, j.out.len, add_units, &j);
 }
 
-/* A weight vector as floats, `offset` added: itself, or converted into scratch. */
-static const float *as_floats(const struct cpu *c, const struct kn_view *v, float offset,
-                              float *scratch)
+const float *cpu_floats(const struct cpu *c, const struct kn_view *v, float offset, float *scratch)
 {
     if (v->dtype == KN_F32 && offset == 0)
         return v->data;
@@ -134,9 +132,9 @@ static void affine_units(void *ctx, int64_t first, int64_t end, void *scratch)
 {
     const struct rows_job *j = ctx;
     const struct kn_view *bias = &j->call->in[2];
-    const float *w = as_floats(j->c, &j->call->in[1], j->call->p.offset, scratch);
+    const float *w = cpu_floats(j->c, &j->call->in[1], j->call->p.offset, scratch);
     const float *b = call_absent(bias) ? NULL
-                                       : as_floats(j->c, bias, 0, (float *)scratch + j->out.len);
+                                       : cpu_floats(j->c, bias, 0, (float *)scratch + j->out.len);
     for (int64_t i = first; i < end; i++) {
         float *out = cpu_row(&j->out, i);
         const float *a = cpu_row(&j->a, i);
@@ -149,7 +147,7 @@ static void affine_units(void *ctx, int64_t first, int64_t end, void *scratch)
     }
 }
 
-static bool is_vector(const struct kn_view *v, int64_t len)
+bool cpu_is_vector(const struct kn_view *v, int64_t len)
 {
     return call_is_weight(v) && call_is(v, v->dtype, 1) && v->shape[0] == len;
 }
@@ -157,8 +155,8 @@ static bool is_vector(const struct kn_view *v, int64_t len)
 enum kn_status cpu_AFFINE(struct cpu *c, const struct kn_call *call)
 {
     struct rows_job j;
-    if (!rows_job(&j, c, call, false) || !is_vector(&call->in[1], j.out.len) ||
-        !(call_absent(&call->in[2]) || is_vector(&call->in[2], j.out.len)))
+    if (!rows_job(&j, c, call, false) || !cpu_is_vector(&call->in[1], j.out.len) ||
+        !(call_absent(&call->in[2]) || cpu_is_vector(&call->in[2], j.out.len)))
         return KN_BAD_CALL;
     if (!pool_reserve(c->pool, (size_t)j.out.len * 2 * sizeof(float)))
         return KN_OUT_OF_MEMORY;

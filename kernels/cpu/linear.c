@@ -16,6 +16,8 @@ struct linear {
     bool nk;                             /* weights contiguous along k, else along n */
     const struct kn_view *bias;          /* or NULL */
     int64_t bias_group;
+    enum kn_act act;
+    struct call_rows add; /* data NULL: nothing */
     int64_t column_units, row_units, unit_columns, unit_rows;
     bool all_groups; /* a unit takes its columns through all groups */
 };
@@ -83,6 +85,20 @@ struct unit {
     int64_t group, lo, hi, row, m;
 };
 
+/* What is left to do with a product, while it is in the cache. */
+static void linear_finish(const struct linear *l, const struct unit *u, float *out)
+{
+    int64_t n = u->hi - u->lo;
+    for (int64_t i = 0; i < u->m; i++, out += l->g.out_stride) {
+        if (l->act)
+            l->isa->act(out, out, NULL, n, l->act);
+        const float *add = l->add.data ? cpu_row(&l->add, u->row + i) + u->group * l->g.n + u->lo
+                                       : NULL;
+        for (int64_t k = 0; add && k < n; k++)
+            out[k] = add[k] + out[k];
+    }
+}
+
 static struct unit linear_unit(const struct linear *l, int64_t u)
 {
     /* Rows vary fastest: threads then share a panel of weights in a common cache. */
@@ -101,6 +117,8 @@ static void linear_units(void *ctx, int64_t first, int64_t end, void *scratch)
         linear_multiply(l, u.group, u.lo, u.hi, u.row, u.m, out, l->g.out_stride, scratch);
         if (l->bias)
             linear_bias(l, u.group, u.lo, u.hi, u.m, out);
+        if (l->act || l->add.data)
+            linear_finish(l, &u, out);
     }
 }
 
@@ -151,6 +169,20 @@ static bool linear_take_bias(struct linear *l, const struct kn_view *b)
                         : b->shape[0] == l->groups * l->g.n;
 }
 
+/* What follows the product, where the call says it. */
+static bool linear_take_finish(struct linear *l, const struct kn_call *call)
+{
+    const struct kn_view *add = &call->in[3];
+    struct call_rows out;
+    if (call_absent(add) && !call->p.act)
+        return true;
+    l->act = call->p.act;
+    if ((unsigned)l->act >= KN_ACT_COUNT || !call_rows(&call->out[0], KN_F32, &out))
+        return false;
+    return call_absent(add) ||
+           (call_rows(add, KN_F32, &l->add) && l->add.n == out.n && l->add.len == out.len);
+}
+
 enum kn_status cpu_LINEAR(struct cpu *c, const struct kn_call *call)
 {
     const struct kn_view *out = &call->out[0], *w = &call->in[1];
@@ -168,7 +200,7 @@ enum kn_status cpu_LINEAR(struct cpu *c, const struct kn_call *call)
     if (out->ndim == 3 ? out->shape[1] != l.groups || out->shape[2] != n : out->shape[1] != all)
         return KN_BAD_CALL;
     if (!linear_weights(&l, w, n, x.len, w->stride[n_axis], w->stride[w->ndim - 1]) ||
-        !linear_take_bias(&l, &call->in[2]))
+        !linear_take_bias(&l, &call->in[2]) || !linear_take_finish(&l, call))
         return KN_BAD_CALL;
     l.g.x = x.data;
     l.g.x_stride = x.stride;

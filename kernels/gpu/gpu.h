@@ -25,9 +25,9 @@ enum gpu_kernel { /* GPU_embed, GPU_copy, ... */
 };
 
 enum {
-    GPU_PARAM_BYTES = 96, /* of the parameters of a launch, at most */
-    GPU_GRID_MAX = 65535, /* groups on one axis of a launch, at most */
-    GPU_LANES_MAX = 256   /* of a group */
+    GPU_PARAM_BYTES = 128, /* of the parameters of a launch, at most */
+    GPU_GRID_MAX = 65535,  /* groups on one axis of a launch, at most */
+    GPU_LANES_MAX = 256    /* of a group */
 };
 
 struct gpu_row {
@@ -59,6 +59,9 @@ struct gpu_product {
     char *w;
     const struct kn_view *b; /* or NULL */
     char *x, *y;
+    enum kn_act act; /* of what is made of it then: act(y) + add */
+    char *add;       /* or NULL: [m,n] of one group */
+    int64_t add_stride;
 };
 
 struct gpu {

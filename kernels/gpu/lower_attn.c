@@ -5,8 +5,9 @@
 #include <stdlib.h>
 
 enum {
-    HEAD_MAX = 1024,         /* elements of a head: a query lies in shared memory */
-    SQUARE_BYTES = 256 << 20 /* of scores at a time, unless a row of them is more */
+    HEAD_MAX = 1024,          /* elements of a head: a query lies in shared memory */
+    ATTENTION_SOURCES = 2048, /* whose scores lie there, too */
+    SQUARE_BYTES = 256 << 20  /* of scores at a time, unless a row of them is more */
 };
 
 struct attn {
@@ -180,6 +181,35 @@ static int64_t rows_at_once(const struct attn *j)
     return n < 1 ? 1 : n < j->rows ? n : j->rows;
 }
 
+/* Few sources: one kernel. */
+static enum kn_status attention_run(struct gpu *g, const struct attn *j, const struct kn_call *call)
+{
+    const struct kn_view *q = &call->in[0], *k = &call->in[1], *v = &call->in[2], *y = call->out;
+    attention_params p = {.y = y->data,
+                          .q = q->data,
+                          .k = k->data,
+                          .v = v->data,
+                          .sink = call->in[3].data,
+                          .rows = gpu_i32(j->rows),
+                          .sources = gpu_i32(j->sources),
+                          .dh = gpu_i32(j->dh),
+                          .y0 = gpu_i32(y->stride[0]),
+                          .y1 = gpu_i32(y->stride[1]),
+                          .q0 = gpu_i32(q->stride[0]),
+                          .q1 = gpu_i32(q->stride[1]),
+                          .k0 = gpu_i32(k->stride[0]),
+                          .k1 = gpu_i32(k->stride[1]),
+                          .v0 = gpu_i32(v->stride[0]),
+                          .v1 = gpu_i32(v->stride[1]),
+                          .share = gpu_i32(j->share),
+                          .first0 = first_of(&call->p),
+                          .end0 = end_of(&call->p, j->sources),
+                          .sink_type = gpu_type(&call->in[3]),
+                          .scale = call->p.scale,
+                          .cap = call->p.softcap};
+    return GPU_LAUNCH(g, attention, p, j->rows, j->heads);
+}
+
 enum kn_status gpu_ATTENTION(struct gpu *g, const struct kn_call *call)
 {
     const struct kn_view *q = &call->in[0], *k = &call->in[1], *v = &call->in[2], *out = call->out;
@@ -190,6 +220,8 @@ enum kn_status gpu_ATTENTION(struct gpu *g, const struct kn_call *call)
         mix.share != j.share || call->p.src0 != 0 || call->p.accumulate ||
         !call_is_sinks(&call->in[3], j.heads) || mix.dh != j.dh)
         return KN_BAD_CALL;
+    if (sources <= ATTENTION_SOURCES && call->p.alibi == 0)
+        return attention_run(g, &j, call);
     int64_t all = j.rows, step = rows_at_once(&j);
     square.data = gpu_scratch(g, GPU_SCRATCH_SQUARE, (size_t)(step * j.heads * sources * 4));
     enum kn_status st = square.data || !sources ? KN_OK : KN_OUT_OF_MEMORY;

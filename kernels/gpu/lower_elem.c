@@ -189,6 +189,29 @@ enum kn_status gpu_NORMALIZE(struct gpu *g, const struct kn_call *call)
     return GPU_LAUNCH(g, normalize, p, p.rows, 1);
 }
 
+enum kn_status gpu_NORM(struct gpu *g, const struct kn_call *call)
+{
+    struct call_rows y, x;
+    const struct kn_view *w = &call->in[1], *b = &call->in[2];
+    if (!gpu_rows(call, &y, &x, NULL) || x.len < 1 || !gpu_is_vector(w, y.len) ||
+        !(call_absent(b) || gpu_is_vector(b, y.len)))
+        return KN_BAD_CALL;
+    norm_params p = {.y = y.data,
+                     .x = x.data,
+                     .w = w->data,
+                     .b = b->data,
+                     .rows = gpu_i32(x.n),
+                     .len = gpu_i32(x.len),
+                     .y_stride = gpu_i32(y.stride),
+                     .x_stride = gpu_i32(x.stride),
+                     .center = call->p.center,
+                     .w_type = gpu_type(w),
+                     .b_type = gpu_type(b),
+                     .eps = call->p.eps,
+                     .offset = call->p.offset};
+    return GPU_LAUNCH(g, norm_all, p, p.rows, 1);
+}
+
 enum kn_status gpu_ROW_NORM(struct gpu *g, const struct kn_call *call)
 {
     struct call_rows y, x;

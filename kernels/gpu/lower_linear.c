@@ -75,6 +75,7 @@ static enum kn_status product_launch(struct gpu *g, const struct gpu_product *q)
                        .x = q->x,
                        .w = q->w,
                        .b = q->b ? q->b->data : NULL,
+                       .add = q->add,
                        .w_group = q->w_group,
                        .first = q->first,
                        .m = gpu_i32(q->m),
@@ -83,12 +84,14 @@ static enum kn_status product_launch(struct gpu *g, const struct gpu_product *q)
                        .y_stride = gpu_i32(q->y_stride),
                        .x_stride = gpu_i32(q->x_stride),
                        .w_stride = gpu_i32(q->w_stride),
+                       .add_stride = q->add ? gpu_i32(q->add_stride) : -1,
                        .y_group = gpu_i32(q->y_group),
                        .x_group = gpu_i32(q->x_group),
                        .b_group = gpu_i32(q->b_group),
                        .b_type = q->b ? gpu_type(q->b) : -1,
                        .type = (i32)q->type,
-                       .wide = product_wide(q)};
+                       .wide = product_wide(q),
+                       .act = (i32)q->act};
     enum gpu_kernel k = each ? GPU_linear_kn_1 : GPU_linear_kn_8;
     if (q->nk)
         k = kernel_of(q->type, each);
@@ -120,7 +123,7 @@ static enum kn_status product_decoded(struct gpu *g, const struct gpu_product *q
     struct gpu_product part = *q;
     part.w = to, part.first = 0, part.type = KN_F32, part.n = n, part.w_stride = len;
     part.w_group = within ? q->w_group : n * len;
-    part.y += lo * 4;
+    part.y += lo * 4, part.add += q->add ? lo * 4 : 0;
     struct kn_view b = {0};
     if (q->b) {
         b = kn_moved(*q->b, 0);
@@ -170,12 +173,15 @@ static enum kn_status mma_rows(struct gpu *g, const struct gpu_product *q, char 
                     .terms = terms,
                     .w = q->w,
                     .b = q->b ? q->b->data : NULL,
+                    .add = q->add,
                     .m = gpu_i32(q->m),
                     .n = gpu_i32(q->n),
                     .k = gpu_i32(q->k),
                     .y_stride = gpu_i32(q->y_stride),
                     .w_stride = gpu_i32(q->w_stride),
-                    .b_type = q->b ? gpu_type(q->b) : -1};
+                    .add_stride = q->add ? gpu_i32(q->add_stride) : -1,
+                    .b_type = q->b ? gpu_type(q->b) : -1,
+                    .act = (i32)q->act};
     if (!gpu_units(q->m, q->k, &t.units, &t.per_row))
         return KN_BAD_CALL;
     enum kn_status st = GPU_LAUNCH(g, terms, t, t.units, 1);
@@ -195,9 +201,22 @@ static enum kn_status mma_run(struct gpu *g, const struct gpu_product *q)
     for (int64_t lo = 0; lo < q->m && !st; lo += step) {
         part.m = lo + step < q->m ? step : q->m - lo;
         part.x = q->x + lo * q->x_stride * 4, part.y = q->y + lo * q->y_stride * 4;
+        part.add = q->add ? q->add + lo * q->add_stride * 4 : NULL;
         st = mma_rows(g, &part, terms);
     }
     return st;
+}
+
+/* What follows a product that was made without it, in place. */
+static enum kn_status product_finish(struct gpu *g, const struct gpu_product *q)
+{
+    struct kn_view y = kn_view2(q->y, KN_F32, q->m, q->n * q->groups), add = y;
+    y.stride[0] = q->y_stride;
+    add.data = q->add, add.stride[0] = q->add_stride;
+    struct kn_call act = {.op = KN_OP_ACT, .out = {y}, .in = {y}, .p.act = q->act},
+                   sum = {.op = KN_OP_ADD, .out = {y}, .in = {add, y}, .p.scale = 1};
+    enum kn_status st = q->act ? gpu_ACT(g, &act) : KN_OK;
+    return st || !q->add ? st : gpu_ADD(g, &sum);
 }
 
 static enum kn_status product_run(struct gpu *g, const struct gpu_product *q)
@@ -206,7 +225,13 @@ static enum kn_status product_run(struct gpu *g, const struct gpu_product *q)
     if (q->m == 0)
         return KN_OK;
     if (q->linear && g->product && g->product(g, q, &st))
-        return st;
+        return st ? st : product_finish(g, q);
+    if (q->groups > 1 && (q->act || q->add)) {
+        struct gpu_product bare = *q;
+        bare.act = KN_ACT_NONE, bare.add = NULL;
+        st = product_run(g, &bare);
+        return st ? st : product_finish(g, q);
+    }
     if (product_mma(g, q))
         return mma_run(g, q);
     if (!q->nk || kn_dtype_block(q->type) == 1 || q->m <= ROWS_EACH)
@@ -234,6 +259,24 @@ static bool product_bias(struct gpu_product *q, const struct kn_view *b)
                         : b->shape[0] == q->groups * q->n;
 }
 
+/* What follows the product, where the call says it. */
+static bool product_take_finish(struct gpu_product *q, const struct kn_call *call)
+{
+    const struct kn_view *add = &call->in[3];
+    struct call_rows out, a;
+    if (call_absent(add) && !call->p.act)
+        return true;
+    if ((unsigned)call->p.act >= KN_ACT_COUNT || !call_rows(&call->out[0], KN_F32, &out))
+        return false;
+    q->act = call->p.act;
+    if (call_absent(add))
+        return true;
+    if (!call_rows(add, KN_F32, &a) || a.n != out.n || a.len != out.len)
+        return false;
+    q->add = a.data, q->add_stride = a.stride;
+    return true;
+}
+
 enum kn_status gpu_LINEAR(struct gpu *g, const struct kn_call *call)
 {
     const struct kn_view *out = &call->out[0], *w = &call->in[1];
@@ -251,7 +294,7 @@ enum kn_status gpu_LINEAR(struct gpu *g, const struct kn_call *call)
     if (out->ndim == 3 ? out->shape[1] != q.groups || out->shape[2] != n : out->shape[1] != all)
         return KN_BAD_CALL;
     if (!product_weights(&q, w, n, x.len, w->stride[n_axis], w->stride[w->ndim - 1]) ||
-        !product_bias(&q, &call->in[2]))
+        !product_bias(&q, &call->in[2]) || !product_take_finish(&q, call))
         return KN_BAD_CALL;
     q.x = x.data, q.x_stride = x.stride, q.m = x.n, q.linear = true;
     q.y = out->data, q.y_stride = out->stride[0];

@@ -34,15 +34,17 @@ PARAMS(norm_scale, addr y; addr x; i32 rows; i32 len; i32 y_stride; i32 x_stride
 PARAMS(normalize, addr y; addr x; addr scale; i32 rows; i32 len; i32 y_stride; i32 x_stride;
        i32 scale_stride; i32 center;)
 PARAMS(row_norm, addr y; addr x; i32 rows; i32 len; i32 y_stride; i32 x_stride;)
-/* linear.k, linear_kn.k: y[m,n] of each group = x . w^T + b; w's element (n, k) is
- * first + n * w_stride + k, in linear_kn first + k * w_stride + n */
-PARAMS(linear, addr y; addr x; addr w; addr b; i64 w_group; i64 first; i32 m; i32 n; i32 k;
-       i32 y_stride; i32 x_stride; i32 w_stride; i32 y_group; i32 x_group; i32 b_group;
-       i32 b_type; i32 type; i32 wide;)
+PARAMS(norm, addr y; addr x; addr w; addr b; i32 rows; i32 len; i32 y_stride; i32 x_stride;
+       i32 center; i32 w_type; i32 b_type; f32 eps; f32 offset;)
+/* linear.k, linear_kn.k: y[m,n] of each group = act(x . w^T + b) + add; w's element (n, k) is
+ * first + n * w_stride + k, in linear_kn first + k * w_stride + n; add_stride -1: nothing added */
+PARAMS(linear, addr y; addr x; addr w; addr b; addr add; i64 w_group; i64 first; i32 m; i32 n;
+       i32 k; i32 y_stride; i32 x_stride; i32 w_stride; i32 add_stride; i32 y_group; i32 x_group;
+       i32 b_group; i32 b_type; i32 type; i32 wide; i32 act;)
 /* terms.k, mma.k: rows of x as three rows of bf16, term after term; the product with them */
 PARAMS(terms, addr y; addr x; i32 m; i32 len; i32 x_stride; i32 units; i32 per_row;)
-PARAMS(mma, addr y; addr terms; addr w; addr b; i32 m; i32 n; i32 k; i32 y_stride; i32 w_stride;
-       i32 b_type;)
+PARAMS(mma, addr y; addr terms; addr w; addr b; addr add; i32 m; i32 n; i32 k; i32 y_stride;
+       i32 w_stride; i32 add_stride; i32 b_type; i32 act;)
 /* rows [0, rows) of len elements in blocks, from element `first` on, as f32 */
 PARAMS(decode, addr y; addr w; i64 first; i32 units; i32 per_row; i32 len; i32 w_stride; i32 type;)
 PARAMS(patch, addr y; addr result; addr product; i32 rows; i32 heads; i32 len; i32 y_stride;
@@ -57,6 +59,10 @@ PARAMS(softmax, addr y; addr x; addr sink; i64 y0; i64 y1; i64 x0; i64 x1; i32 r
        i32 end0; i32 sink_type;)
 PARAMS(attn_mix, addr y; addr p; addr v; i64 p0; i64 p1; i32 rows; i32 sources; i32 dh; i32 y0;
        i32 y1; i32 v0; i32 v1; i32 share; i32 end0; i32 go_on;)
+/* attention.k: the three in one, first0 and end0 as there */
+PARAMS(attention, addr y; addr q; addr k; addr v; addr sink; i32 rows; i32 sources; i32 dh;
+       i32 y0; i32 y1; i32 q0; i32 q1; i32 k0; i32 k1; i32 v0; i32 v1; i32 share; i32 first0;
+       i32 end0; i32 sink_type; f32 scale; f32 cap;)
 /* vocab.k */
 PARAMS(topk, addr value; addr index; addr x; i64 x_stride; i32 rows; i32 len; i32 k;
        i32 value_stride; i32 index_stride;)

@@ -182,6 +182,27 @@ static void layers_differ_where_they_should(void **state)
     plan_free(p);
 }
 
+/* Where nobody looks in between a norm, attention, a product and what follows it are one call each,
+ * and the stream is not copied. */
+static void steps_become_one_call(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *model;
+        int32_t steps, calls;
+    } rows[] = {{"gpt2", 19, 9}, {"llama", 22, 13}};
+    for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
+        struct plan *p = plan_of(rows[i].model);
+        int32_t n, always = 0;
+        const struct step *steps = plan_stage(p, 2, &n);
+        for (int32_t k = 0; k < n; k++)
+            always += steps[k].when == STEP_ALWAYS;
+        assert_int_equal(always, rows[i].steps);
+        assert_int_equal(plan_calls(steps, n), rows[i].calls);
+        plan_free(p);
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -190,6 +211,7 @@ int main(void)
         cmocka_unit_test(operands_come_first),
         cmocka_unit_test(products_cost_their_weights),
         cmocka_unit_test(layers_differ_where_they_should),
+        cmocka_unit_test(steps_become_one_call),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

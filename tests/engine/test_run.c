@@ -149,10 +149,22 @@ static void test_edits(void **state)
     fixture_names_free(names);
 }
 
-/* The last residual stream of a run that keeps `cache` bytes, and how often attention was one call.
- */
+struct traced {
+    int64_t attention; /* calls that were all of it */
+    int64_t all;       /* calls */
+};
+
+static struct traced traced_now(const struct kn_backend *be)
+{
+    struct traced t = {kn_seen(be, KN_OP_ATTENTION)->calls, 0};
+    for (int op = 0; op < KN_OP_COUNT; op++)
+        t.all += kn_seen(be, op)->calls;
+    return t;
+}
+
+/* The last residual stream of a run that keeps `cache` bytes, and the calls that made it. */
 static float *traced_stream(const struct fixture *f, struct kn_backend *be, size_t cache,
-                            const char *edit, int64_t *calls)
+                            const char *edit, struct traced *calls)
 {
     char path[300];
     struct err e = {0};
@@ -162,9 +174,10 @@ static float *traced_stream(const struct fixture *f, struct kn_backend *be, size
         fail_msg("%s", e.text);
     struct edit_program *p = edit ? fixture_program(m, f->n, &edit, 1) : NULL;
     struct run *r = fixture_run_new(m, NULL, cache);
-    int64_t before = kn_seen(be, KN_OP_ATTENTION)->calls;
+    struct traced before = traced_now(be);
     sync_ok(r, fixture_input(f), p, NULL);
-    *calls = kn_seen(be, KN_OP_ATTENTION)->calls - before;
+    struct traced after = traced_now(be);
+    *calls = (struct traced){after.attention - before.attention, after.all - before.all};
     int32_t layer = m->cfg.n_layers - 1;
     float *values = malloc((size_t)f->n * (size_t)m->cfg.d_model * sizeof *values);
     if (run_read(r, (struct site_ref){site_stream(&m->cfg, layer), layer}, 0, f->n, values, NULL,
@@ -176,8 +189,31 @@ static float *traced_stream(const struct fixture *f, struct kn_backend *be, size
     return values;
 }
 
-/* Where nobody looks at the pattern it is not written, and every value keeps its bits; where it is
- * kept or edited, it is. */
+/* The calls of all stages but the last, `apart`: of every step one, as in the first stage, which
+ * keeps all of its values. */
+static int64_t calls_of(const struct model *m, bool apart)
+{
+    int64_t calls = 0;
+    for (int32_t stage = 0; stage <= m->cfg.n_layers; stage++) {
+        int32_t n;
+        const struct step *steps = plan_stage(m->plan, stage, &n);
+        for (int32_t i = 0; (apart || stage == 0) && i < n; i++)
+            calls += steps[i].when == STEP_ALWAYS;
+        calls += apart || stage == 0 ? 0 : plan_calls(steps, n);
+    }
+    return calls;
+}
+
+static bool is_routed(const struct config *cfg)
+{
+    bool any = false;
+    for (int32_t layer = 0; layer < cfg->n_layers; layer++)
+        any |= layer_in(&cfg->moe, layer);
+    return any;
+}
+
+/* Where nobody looks in between steps are one call, and every value keeps its bits; where a value
+ * is kept or edited, it is made by itself. */
 static void test_fused(void **state)
 {
     (void)state;
@@ -188,16 +224,21 @@ static void test_fused(void **state)
     assert_non_null(be);
     for (char **name = names; *name; name++, models++) {
         struct fixture f = fixture_open(*name);
-        int64_t in_one, in_three, edited;
+        struct traced in_one, in_three, edited;
         size_t bytes = (size_t)f.n * (size_t)f.m->cfg.d_model * sizeof(float);
         float *a = traced_stream(&f, be, 0, NULL, &in_one),
               *b = traced_stream(&f, be, SIZE_MAX / 4, NULL, &in_three),
               *c = traced_stream(&f, be, 0, "blocks.0.attn.hook_pattern *= 1", &edited);
         assert_memory_equal(a, b, bytes);
         assert_memory_equal(a, c, bytes);
-        assert_int_equal(in_one, f.m->cfg.n_layers);
-        assert_int_equal(in_three, 0);
-        assert_int_equal(edited, f.m->cfg.n_layers - 1);
+        assert_int_equal(in_one.attention, f.m->cfg.n_layers);
+        assert_int_equal(in_three.attention, 0);
+        assert_int_equal(edited.attention, f.m->cfg.n_layers - 1);
+        int64_t one = calls_of(f.m, false), each = calls_of(f.m, true);
+        if (!is_routed(&f.m->cfg) && (in_one.all != one || in_three.all != each))
+            fail_msg("%s: %lld calls, not %lld, and apart %lld, not %lld", f.m->name,
+                     (long long)in_one.all, (long long)one, (long long)in_three.all,
+                     (long long)each);
         free(a), free(b), free(c);
         fixture_close(&f);
     }

@@ -90,7 +90,8 @@ static const struct {
     [KN_OP_NORM_SCALE] = {{0}, {0}},
     [KN_OP_NORMALIZE] = {{0}, {0, 0}},
     [KN_OP_AFFINE] = {{0}, {0, -1, -1}},
-    [KN_OP_LINEAR] = {{0}, {0, -1, -1}},
+    [KN_OP_NORM] = {{0}, {0, -1, -1}},
+    [KN_OP_LINEAR] = {{0}, {0, -1, -1, 0}},
     [KN_OP_ACT] = {{0}, {0}},
     [KN_OP_SOFTCAP] = {{0}, {0}},
     [KN_OP_CLIP] = {{0}, {0}},
@@ -454,6 +455,24 @@ void kt_staged_twins(const struct kn_call *a, const struct kn_call *b)
     snapshot_put(&before_b, b);
     snapshot_drop(&before);
     snapshot_drop(&before_b);
+}
+
+void kt_chain(const struct kn_call *parts, int n, const struct kn_call *one)
+{
+    for (int cpu = 0; cpu <= (int)kn_cpu_best(); cpu++) {
+        for (int c = 0; c < n; c++)
+            assert_int_equal(kn_run(kt_backend((enum kn_cpu)cpu, 1 + c % 2), &parts[c]), KN_OK);
+        assert_int_equal(kn_run(kt_backend((enum kn_cpu)cpu, 3), one), KN_OK);
+        kt_same_bits(&parts[n - 1].out[0], &one->out[0], kn_cpu_name((enum kn_cpu)cpu));
+    }
+    for (int i = 0; staged_row(i); i++) {
+        if (staged_row(i)->bits != BITS_OWN && staged_row(i)->bits != BITS_UNITS)
+            continue;
+        for (int c = 0; c < n; c++)
+            assert_int_equal(run_staged(staged_backend(i), &parts[c]), KN_OK);
+        assert_int_equal(run_staged(staged_backend(i), one), KN_OK);
+        kt_same_bits(&parts[n - 1].out[0], &one->out[0], staged_row(i)->name);
+    }
 }
 
 void kt_check(const struct kn_call *call, kt_reference *reference, double tolerance)

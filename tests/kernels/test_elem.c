@@ -400,6 +400,53 @@ static void test_norms(void **state)
     kt_refused(&bad);
 }
 
+static double norm_reference(const struct kn_call *call, int o, int64_t a, int64_t b, int64_t c,
+                             double *size)
+{
+    const struct kn_view *w = &call->in[1], *bias = &call->in[2];
+    double x = kt_at(&call->in[0], a, b, 0), m = mean(call, a), unused,
+           scale = norm_scale_reference(call, o, a, b, c, &unused),
+           by = kt_at(w, b, 0, 0) + (double)call->p.offset,
+           plus = bias->ndim ? kt_at(bias, b, 0, 0) : 0;
+    *size = (fabs(x) + fabs(m)) / scale * fabs(by) + fabs(plus);
+    return (x - m) / scale * by + plus;
+}
+
+/* One call is the three in turn, bit for bit. */
+static void test_norm(void **state)
+{
+    (void)state;
+    for (int i = 1; i < LENGTH_COUNT; i += 2)
+        for (int kind = 0; kind < 6; kind++) {
+            enum kn_dtype t = KN_F32 + kind / 2;
+            struct kn_view x = KT(KN_F32, 1, 7, LENGTHS[i]), scale = KT(KN_F32, 0, 7, 1),
+                           y = KT(KN_F32, 0, 7, LENGTHS[i]), z = KT(KN_F32, 2, 7, LENGTHS[i]),
+                           w = KT(t, 0, LENGTHS[i]), b = {0};
+            struct kn_param p = {.center = kind % 2, .eps = 1e-5f, .offset = kind == 2 ? 1 : 0};
+            if (kind != 1)
+                b = KT(t, 0, LENGTHS[i]);
+            kt_fill(&x, 2, 5);
+            kt_set(&x, NAN, 6, 0, 0);
+            kt_set(&x, INFINITY, 5, 0, 0);
+            struct kn_call calls[] = {
+                {.op = KN_OP_NORM_SCALE, .out = {scale}, .in = {x}, .p = p},
+                {.op = KN_OP_NORMALIZE, .out = {y}, .in = {x, scale}, .p = p},
+                {.op = KN_OP_AFFINE, .out = {z}, .in = {y, w, b}, .p = p},
+                {.op = KN_OP_NORM, .out = {KT(KN_F32, 3, 7, LENGTHS[i])}, .in = {x, w, b}, .p = p}};
+            kt_chain(calls, 3, &calls[3]);
+            kt_set(&x, 3, 5, 0, 0);
+            kt_check(&calls[3], norm_reference, LENGTHS[i] < 3 ? 1e-4 : 8 * ULP);
+            kt_free();
+        }
+    struct kn_call bad = {.op = KN_OP_NORM, .out = {KT(KN_F32, 0, 2, 3)}};
+    bad.in[0] = KT(KN_F32, 0, 2, 3), bad.in[1] = KT(KN_F32, 0, 4);
+    kt_refused(&bad);
+    bad.in[1] = KT(KN_F32, 0, 3), bad.in[2] = KT(KN_F32, 0, 2);
+    kt_refused(&bad);
+    bad.in[2] = (struct kn_view){0}, bad.out[0] = KT(KN_F32, 0, 2, 1);
+    kt_refused(&bad);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -412,6 +459,7 @@ int main(void)
         cmocka_unit_test_teardown(test_act_sweep, free_all),
         cmocka_unit_test_teardown(test_rope, free_all),
         cmocka_unit_test_teardown(test_norms, free_all),
+        cmocka_unit_test_teardown(test_norm, free_all),
     };
     int failed = cmocka_run_group_tests(tests, NULL, NULL);
     kt_close();

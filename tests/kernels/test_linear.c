@@ -152,6 +152,81 @@ static void test_columns(void **state)
             }
 }
 
+/* A product, the activation and the sum that follow it: one call is the three in turn, bit for bit,
+ * in all types that matrix units or none take, in groups and few rows and many. */
+static void test_finish(void **state)
+{
+    (void)state;
+    static const int64_t SIZES[][3] = {{1, 24, 64}, {3, 20, 128}, {9, 33, 40}, {11, 35, 64}};
+    static const enum kn_dtype TYPES[] = {KN_F32, KN_F16, KN_BF16, KN_Q8_0};
+    for (size_t i = 0; i < sizeof SIZES / sizeof *SIZES; i++)
+        for (int kind = 0; kind < 4 * 6; kind++) {
+            int64_t m = SIZES[i][0], n = SIZES[i][1], k = SIZES[i][2];
+            enum kn_dtype t = TYPES[kind % 4];
+            int layout = kind / 4 % 2, finish = kind / 8; /* both, an activation, a sum */
+            if (t == KN_Q8_0 && (layout || k % 32))
+                continue;
+            struct kn_view x = KT(KN_F32, 1, m, k),
+                           w = layout ? kt_transposed(t, 0, n, k) : KT(t, 0, n, k);
+            struct kn_view b = i % 2 ? KT(KN_F32, 0, n) : (struct kn_view){0};
+            struct kn_view y = KT(KN_F32, 2, m, n), more = KT(KN_F32, 3, m, n),
+                           sum = KT(KN_F32, 1, m, n), one = KT(KN_F32, 0, m, n);
+            struct kn_call calls[4] = {{.op = KN_OP_LINEAR, .out = {y}, .in = {x, w, b}}};
+            struct kn_call all = {.op = KN_OP_LINEAR, .out = {one}, .in = {x, w, b}};
+            int parts = 1;
+            if (finish != 2) {
+                all.p.act = i % 2 ? KN_ACT_GELU_NEW : KN_ACT_SILU;
+                calls[parts++] = (struct kn_call){
+                    .op = KN_OP_ACT, .out = {y}, .in = {y}, .p.act = all.p.act};
+            }
+            if (finish != 1) {
+                all.in[3] = more;
+                calls[parts++] = (struct kn_call){
+                    .op = KN_OP_ADD, .out = {sum}, .in = {more, y}, .p.scale = 1};
+            }
+            kt_chain(calls, parts, &all);
+            if (i == 3 && kind % 4 == 0)
+                kt_staged(&all);
+            kt_free();
+        }
+    struct kn_call bad = {.op = KN_OP_LINEAR, .out = {KT(KN_F32, 0, 3, 10)}};
+    bad.in[0] = KT(KN_F32, 0, 3, 8), bad.in[1] = KT(KN_F32, 0, 10, 8);
+    bad.in[3] = KT(KN_F32, 0, 3, 9);
+    kt_refused(&bad);
+    bad.in[3] = KT(KN_F32, 0, 2, 10);
+    kt_refused(&bad);
+    bad.in[3] = bad.out[0]; /* the sum is not made in place */
+    kt_refused(&bad);
+    bad.in[3] = (struct kn_view){0}, bad.p.act = KN_ACT_COUNT;
+    kt_refused(&bad);
+}
+
+/* Heads of a fused projection, whose weights lie apart. */
+static void test_finish_groups(void **state)
+{
+    (void)state;
+    const int64_t heads = 3, dh = 10, k = 64, m = 5;
+    for (int part = 0; part < 2; part++) {
+        struct kn_view all = KT(KN_F32, 0, heads * 3 * dh, k), x = KT(KN_F32, 0, m, k),
+                       y = KT(KN_F32, 1, m, heads * dh), more = KT(KN_F32, 2, m, heads * dh);
+        struct kn_view w = {.data = all.data,
+                            .dtype = KN_F32,
+                            .ndim = 3,
+                            .shape = {heads, dh, k},
+                            .stride = {3 * dh * k, k, 1},
+                            .first = all.first + part * dh * k};
+        struct kn_call calls[] = {{.op = KN_OP_LINEAR, .out = {y}, .in = {x, w}},
+                                  {.op = KN_OP_ACT, .out = {y}, .in = {y}, .p.act = KN_ACT_RELU},
+                                  {.op = KN_OP_ADD, .out = {y}, .in = {more, y}, .p.scale = 1},
+                                  {.op = KN_OP_LINEAR,
+                                   .out = {KT(KN_F32, 0, m, heads * dh)},
+                                   .in = {x, w, {0}, more},
+                                   .p.act = KN_ACT_RELU}};
+        kt_chain(calls, 3, &calls[3]);
+        kt_free();
+    }
+}
+
 /* Stored types are converted exactly: a product with one is the weight. */
 static void test_stored_exactly(void **state)
 {
@@ -353,6 +428,8 @@ int main(void)
         cmocka_unit_test_teardown(test_groups, free_all),
         cmocka_unit_test_teardown(test_heads_out, free_all),
         cmocka_unit_test_teardown(test_columns, free_all),
+        cmocka_unit_test_teardown(test_finish, free_all),
+        cmocka_unit_test_teardown(test_finish_groups, free_all),
         cmocka_unit_test_teardown(test_stored_exactly, free_all),
         cmocka_unit_test_teardown(test_not_finite, free_all),
         cmocka_unit_test_teardown(test_head_result, free_all),

@@ -1,0 +1,103 @@
+/* plan_fuse.c - which steps of a stage can be one call where nobody looks in between (see plan.h):
+ * the three of a norm, the three of attention, a product and the activation or sum that follows.
+ * Such a call has the bits of its steps (ops.def).  Whether somebody looks is for the executor to
+ * say.  Tested in tests/engine/test_plan.c. */
+#include "model/plan.h"
+
+#include <string.h>
+
+static bool same_operand(const struct operand *a, const struct operand *b)
+{
+    return a->kind == b->kind && a->id == b->id;
+}
+
+static bool reads_here(const struct operand *o, enum site_id site)
+{
+    return o->id == (uint32_t)site && (o->kind == OPERAND_SITE || o->kind == OPERAND_FLAT ||
+                                       o->kind == OPERAND_ALL || o->kind == OPERAND_REPEAT);
+}
+
+/* Is what step i writes read by step `reader` alone, as its operand k and as it lies, of those that
+ * always run, and amended by none? */
+static bool only_for(const struct step *steps, int32_t n, int32_t i, int32_t reader, int k)
+{
+    enum site_id site = steps[i].site;
+    const struct operand *o = &steps[reader].in[k];
+    bool only = o->kind == OPERAND_SITE && reads_here(o, site);
+    for (int32_t j = 0; only && j < n; j++) {
+        only = j == i || steps[j].when != STEP_ALWAYS || steps[j].site != site;
+        for (int m = 0; only && steps[j].when == STEP_ALWAYS && m < KN_IN_MAX; m++)
+            only = (j == reader && m == k) || !reads_here(&steps[j].in[m], site);
+    }
+    return only;
+}
+
+/* The next step that always runs, or n. */
+static int32_t next_of(const struct step *steps, int32_t n, int32_t i)
+{
+    do
+        i++;
+    while (i < n && steps[i].when != STEP_ALWAYS);
+    return i;
+}
+
+static bool is_norm(const struct step *steps, int32_t n, int32_t i)
+{
+    const struct step *s = &steps[i];
+    return i + 2 < n && s->op == KN_OP_NORM_SCALE && s[1].op == KN_OP_NORMALIZE &&
+           s[2].op == KN_OP_AFFINE && same_operand(&s->in[0], &s[1].in[0]) &&
+           s->heads_are_rows == s[2].heads_are_rows &&
+           s[2].flat_out == (s->in[0].kind == OPERAND_FLAT) && only_for(steps, n, i, i + 1, 1) &&
+           only_for(steps, n, i + 1, i + 2, 0);
+}
+
+static bool is_attention(const struct step *steps, int32_t n, int32_t i)
+{
+    const struct step *s = &steps[i];
+    return i + 2 < n && s->op == KN_OP_ATTN_SCORES && s[1].op == KN_OP_SOFTMAX &&
+           s[2].op == KN_OP_ATTN_MIX && only_for(steps, n, i, i + 1, 0) &&
+           only_for(steps, n, i + 1, i + 2, 0);
+}
+
+/* Is `end` an activation of the product i, or a sum that it is the second term of? */
+static bool is_finished(const struct step *steps, int32_t n, int32_t i, int32_t end)
+{
+    const struct step *s = &steps[i], *last = &steps[end];
+    bool act = last->op == KN_OP_ACT,
+         sum = last->op == KN_OP_ADD && !last->in_place && last->p.scale == 1;
+    return s->op == KN_OP_LINEAR && !step_is_routed(s) && !s->flat_out && !s->first_rows &&
+           (act || sum) && only_for(steps, n, i, end, act ? 0 : 1);
+}
+
+/* Do those that always run read the copy only as it lies? */
+static bool is_through(const struct step *steps, int32_t n, int32_t i)
+{
+    bool may = steps[i].op == KN_OP_COPY && steps[i].in[0].kind == OPERAND_PREV;
+    for (int32_t j = i + 1; may && j < n; j++)
+        for (int k = 0; may && steps[j].when == STEP_ALWAYS && k < KN_IN_MAX; k++)
+            may = steps[j].site != steps[i].site && (steps[j].in[k].kind == OPERAND_SITE ||
+                                                     !reads_here(&steps[j].in[k], steps[i].site));
+    return may;
+}
+
+void plan_fuse_mark(struct step *steps, int32_t n)
+{
+    for (int32_t i = 0; i < n; i++) {
+        if (steps[i].when != STEP_ALWAYS || steps[i].in_place)
+            continue;
+        int32_t next = next_of(steps, n, i);
+        if (is_norm(steps, n, i) || is_attention(steps, n, i))
+            steps[i].fuse = 2;
+        else if (next < n && is_finished(steps, n, i, next))
+            steps[i].fuse = next - i;
+        steps[i].through = is_through(steps, n, i);
+    }
+}
+
+int32_t plan_calls(const struct step *steps, int32_t n)
+{
+    int32_t calls = 0;
+    for (int32_t i = 0; i < n; i += 1 + steps[i].fuse)
+        calls += steps[i].when == STEP_ALWAYS && !steps[i].through;
+    return calls;
+}
