@@ -33,8 +33,8 @@ struct emu_where {
     int group_x, group_y, group_z, groups_x, lane, lanes;
 };
 extern _Thread_local struct emu_where emu;
-/* Every other lane of the group comes this far. */
-void emu_barrier(void);
+/* Every other lane of the group comes this far: to this line of a text. */
+void emu_barrier(const char *file, int line);
 /* Over `width` neighbouring lanes in a tree (0: all lanes); sum or maximum. */
 float emu_fold(float x, bool sum, int width);
 int emu_fold_int(int x, bool sum); /* sum or minimum of all lanes */
@@ -67,7 +67,7 @@ void emu_mma(float d[4], const uint32_t a[4], const uint32_t b[2]);
 #define GROUP_Z (emu.group_z)
 #define GROUPS_X (emu.groups_x)
 #define LANE (emu.lane)
-#define BARRIER() emu_barrier()
+#define BARRIER() emu_barrier(__FILE__, __LINE__)
 #define bits_f32(u) half_from_bits(u)
 #define half_f32(u) half_from_f16((uint16_t)(u))
 FN u32 f32_bits(f32 x) { u32 u; memcpy(&u, &x, 4); return u; }
