@@ -183,6 +183,72 @@ const char *bench_model(enum st_dtype dtype)
     return folder;
 }
 
+enum { LLAMA_PARTS = 9, LLAMA_LAYERS_MAX = 48 };
+
+static int llama_write(const char *path, const struct bench_llama *l, struct err *e)
+{
+    int64_t d = l->width, kv = d / l->heads * l->kv_heads;
+    const struct part each[LLAMA_PARTS] = {
+        {"input_layernorm", d, 0},    {"self_attn.q_proj", d, d},
+        {"self_attn.k_proj", kv, d},  {"self_attn.v_proj", kv, d},
+        {"self_attn.o_proj", d, d},   {"post_attention_layernorm", d, 0},
+        {"mlp.gate_proj", l->mlp, d}, {"mlp.up_proj", l->mlp, d},
+        {"mlp.down_proj", d, l->mlp}};
+    const struct part root[] = {
+        {"model.embed_tokens", l->vocab, d}, {"model.norm", d, 0}, {"lm_head", l->vocab, d}};
+    static char names[LLAMA_LAYERS_MAX * LLAMA_PARTS + 3][64];
+    static struct source sources[LLAMA_LAYERS_MAX * LLAMA_PARTS + 3];
+    static struct tensor_out out[LLAMA_LAYERS_MAX * LLAMA_PARTS + 3];
+    int tensors = (int)l->layers * LLAMA_PARTS + 3;
+    for (int i = 0; i < tensors; i++) {
+        int layer = i / LLAMA_PARTS;
+        bool in_block = layer < (int)l->layers;
+        const struct part *p = in_block ? &each[i % LLAMA_PARTS]
+                                        : &root[i - (int)l->layers * LLAMA_PARTS];
+        if (in_block)
+            snprintf(names[i], sizeof names[i], "model.layers.%d.%s.weight", layer, p->name);
+        else
+            snprintf(names[i], sizeof names[i], "%s.weight", p->name);
+        sources[i] = (struct source){(uint64_t)i + 1, ST_BF16, !p->columns};
+        out[i] = (struct tensor_out){.name = names[i],
+                                     .dtype = ST_BF16,
+                                     .rank = p->columns ? 2 : 1,
+                                     .shape = {p->rows, p->columns},
+                                     .read = source_read,
+                                     .ctx = &sources[i]};
+    }
+    return tensor_write(path, out, tensors, NULL, 0, e);
+}
+
+const char *bench_llama(const struct bench_llama *l)
+{
+    char path[PATH_BYTES + 32];
+    const char *tmp = getenv("TMPDIR");
+    struct err e = {.text = "cannot write"};
+    char *folder = folders[n_folders];
+    snprintf(folder, PATH_BYTES, "%s/borescope-bench-XXXXXX", tmp && *tmp ? tmp : "/tmp");
+    bool ok = l->layers <= LLAMA_LAYERS_MAX && mkdtemp(folder);
+    n_folders += ok;
+    snprintf(path, sizeof path, "%s/config.json", folder);
+    FILE *f = ok ? fopen(path, "w") : NULL;
+    ok = f && fprintf(f,
+                      "{\"model_type\":\"llama\",\"architectures\":[\"LlamaForCausalLM\"],"
+                      "\"num_hidden_layers\":%d,\"hidden_size\":%d,\"num_attention_heads\":%d,"
+                      "\"num_key_value_heads\":%d,\"intermediate_size\":%d,\"vocab_size\":%d,"
+                      "\"max_position_embeddings\":%d,\"rms_norm_eps\":1e-5,\"rope_theta\":500000,"
+                      "\"hidden_act\":\"silu\",\"tie_word_embeddings\":false}\n",
+                      (int)l->layers, (int)l->width, (int)l->heads, (int)l->kv_heads, (int)l->mlp,
+                      (int)l->vocab, CONTEXT) > 0;
+    ok = f && fclose(f) == 0 && ok;
+    snprintf(path, sizeof path, "%s/model.safetensors", folder);
+    if (!ok || llama_write(path, l, &e)) {
+        fprintf(stderr, "bench: %s · %s\n", folder, e.text);
+        bench_model_remove();
+        exit(1);
+    }
+    return folder;
+}
+
 static void remove_model(const char *folder)
 {
     char path[PATH_BYTES + 32];

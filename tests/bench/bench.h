@@ -36,7 +36,14 @@ void bench_tokens(int32_t *tokens, int32_t n, int32_t d_vocab, int32_t shift);
  * where that is set: then it is made once and stays.  Ends the program with a line when it cannot
  * be written. */
 const char *bench_model(enum st_dtype dtype);
-/* Remove the folders that bench_model made; a folder that was BENCH_MODELS, with all models. */
+/* The same, of bf16, shaped like a Llama of these sizes with embeddings that are not tied, and
+ * heads of width / heads; always a new folder. */
+struct bench_llama {
+    int64_t layers, width, heads, kv_heads, mlp, vocab;
+};
+const char *bench_llama(const struct bench_llama *l);
+/* Remove the folders that bench_model and bench_llama made; a folder that was BENCH_MODELS, with
+ * all models. */
 void bench_model_remove(void);
 void bench_models_remove(const char *models);
 /* The f32 or bf16 model of a folder as GGUF, which peer.py writes with BORESCOPE_PYTHON's gguf;

@@ -15,8 +15,13 @@ void bed_check(int rc, const struct err *e)
 
 void bed_open(struct bed *b, const char *folder)
 {
+    bed_open_on(b, folder, "cpu");
+}
+
+void bed_open_on(struct bed *b, const char *folder, const char *backend)
+{
     struct err e = {0};
-    struct kn_options options = {.backend = "cpu", .threads = bench_options.threads, .cpu = -1};
+    struct kn_options options = {.backend = backend, .threads = bench_options.threads, .cpu = -1};
     *b = (struct bed){.be = kn_open(&options, e.text, sizeof e.text)};
     bed_check(b->be ? 0 : -1, &e);
     bed_check(model_open(&b->m, folder, b->be, &e), &e);

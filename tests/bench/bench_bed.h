@@ -1,5 +1,5 @@
-/* bench_bed.h - a model opened on the cpu, its prompt and runs of it, as several benchmarks use
- * them.  What fails ends the program with a line. */
+/* bench_bed.h - a model opened on the cpu or another device, its prompt and runs of it, as several
+ * benchmarks use them.  What fails ends the program with a line. */
 #ifndef BENCH_BED_H
 #define BENCH_BED_H
 
@@ -17,6 +17,7 @@ enum { BED_PLACES = 8 }; /* positions where edits are measured, spread over the 
 #define BED_KEEP_ALL ((size_t)4 << 30)
 
 void bed_open(struct bed *b, const char *folder);
+void bed_open_on(struct bed *b, const char *folder, const char *backend);
 void bed_close(struct bed *b);
 void bed_check(int rc, const struct err *e);
 /* A prompt of n tokens. */
