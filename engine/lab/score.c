@@ -32,8 +32,8 @@ int score_find(const char *name, enum score_id *out, struct err *e)
         near = nearest_is(name, score_table[i].name, &least) ? i : near;
     }
     return err_set(e, ERR_USAGE,
-                   "no score \"%.40s\" · did you mean %s? · borescope help score lists them", name,
-                   score_table[near].name);
+                   "no score \"%.40s\" · did you mean %s? · borescope score --help lists them",
+                   name, score_table[near].name);
 }
 
 int score_unit_find(const char *name, enum score_unit *out, struct err *e)

@@ -132,11 +132,11 @@ int prune_history_table(struct cli *c, const struct prune_history *h)
                                                   COLUMN_INT("neurons"),
                                                   COLUMN_INT("dims"),
                                                   COLUMN_NUMBER("focus_loss", 5),
-                                                  COLUMN_NUMBER("error", 5),
+                                                  COLUMN_NUMBER("focus_error", 5),
                                                   COLUMN_NUMBER("focus_accuracy", 5),
                                                   COLUMN_NUMBER("focus_kl", 5),
                                                   COLUMN_NUMBER("cripple_loss", 5),
-                                                  COLUMN_NUMBER("error", 5),
+                                                  COLUMN_NUMBER("cripple_error", 5),
                                                   COLUMN_NUMBER("cripple_accuracy", 5),
                                                   COLUMN_NUMBER("cripple_kl", 5)};
     cli_head(c);
