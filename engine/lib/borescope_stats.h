@@ -1,8 +1,8 @@
 /* borescope_stats.h - what a model does over many texts, from C: statistics of hook points,
- * evaluation.
+ * evaluation, scores.
  *
  * Part of borescope.h, which includes it; the conventions there hold here.  Tested in
- * tests/engine/test_library_stats.c, test_library_eval.c. */
+ * tests/engine/test_library_stats.c, test_library_eval.c, test_library_score.c. */
 #ifndef BORESCOPE_STATS_H
 #define BORESCOPE_STATS_H
 
@@ -80,6 +80,28 @@ struct bore_evaluation {
 int bore_eval_run(struct bore_model *m, const struct bore_eval *eval, struct bore_evaluation *out,
                   int (*progress)(void *user, int64_t tokens, double share), void *user,
                   struct bore_error *error);
+
+/* Neurons or heads ranked by what they do on one set of texts and not on another, as `borescope
+ * score` has it (docs/lab.md has the formulas).  Zero-initialised but for both paths: neurons by
+ * abs. */
+struct bore_score {
+    struct bore_texts focus, cripple;
+    const char *score; /* "freq", "sqrt", "abs", ..., "attribution", "ablation"; NULL: "abs" */
+    const char *unit;  /* "neurons", "dims", "heads"; NULL: "neurons" */
+    double eps;        /* 0: taker's, 0.001 for neurons and 0.0001 for dims and heads */
+    bool median;       /* of a head's dimensions, not their mean */
+    uint64_t seed;     /* of "rand" */
+    const char *const *edits;
+    int n_edits;
+};
+
+/* Scores [layer, neuron], [layer, head, d_head] or [layer, head] into values, which has room for as
+ * many (NULL: only *n is asked for); *n: how many there are.  NaN: a unit has none.  progress as of
+ * bore_eval_run.  Hooks of the model do not act. */
+int bore_score_run(struct bore_model *m, const struct bore_score *score, double *values,
+                   int64_t room, int64_t *n,
+                   int (*progress)(void *user, int64_t tokens, double share), void *user,
+                   struct bore_error *error);
 
 #ifdef __GNUC__
 #pragma GCC visibility pop
