@@ -84,7 +84,7 @@ static void rates(int64_t side)
                                            kn_view2(w, KN_BF16, side, side)}};
     copy_rate = 2.0 * (double)copy_bytes / call_time(&copy);
     product_rate = 2.0 * (double)side * (double)side * (double)side / call_time(&product);
-    printf("copy %.0f GB/s, product of bf16 weights %.1f TFLOP/s\n", copy_rate / 1e6,
+    printf("copy %.0f GB/s, product of bf16 weights %.2f TFLOP/s\n", copy_rate / 1e6,
            product_rate / 1e9);
     b.be->type->release(b.be, y, matrix * 4), b.be->type->release(b.be, x, matrix * 4);
     b.be->type->release(b.be, w, matrix * 2), b.be->type->release(b.be, to, copy_bytes);
