@@ -72,6 +72,107 @@ static void caches_are_the_golden_ones(void **state)
     golden("atome-vanilla-1M-byte");
 }
 
+/* ---- evaluations ---- */
+
+/* What borescope prints of a case against Hugging Face's, to 1e-4. */
+static void evaluated(struct js_doc *doc, struct js_node c)
+{
+    struct js_node all = js_get(js_root(doc), "measures");
+    for (struct js_iter it = js_members(js_get(c, "measures")); js_next(&it);) {
+        const char *point = strchr(it.key, '.'), *face = point ? point + 1 : "base";
+        size_t len = point ? (size_t)(point - it.key) : strlen(it.key), i = 0;
+        char error[40];
+        while (strlen(json_string(js_at(all, i), "name")) != len ||
+               memcmp(json_string(js_at(all, i), "name"), it.key, len) != 0)
+            if (++i == js_count(all))
+                fail_msg("no measure %s", it.key);
+        snprintf(error, sizeof error, "%s_error", face);
+        double got[] = {json_number(js_at(all, i), face), json_number(js_at(all, i), error)};
+        for (size_t k = 0; k < 2; k++) {
+            double want = json_number_at(it.value, k);
+            if (!(fabs(got[k] - want) <= 1e-4 * (1 + fabs(want))))
+                fail_msg("%s: %.9g, expected %.9g", it.key, got[k], want);
+        }
+    }
+}
+
+/* The first word with a capital that is there twice, and is not the answer. */
+static void other_name(const char *prompt, const char *answer, char name[40])
+{
+    for (const char *p = prompt, *end; *p; p = end) {
+        size_t n = 0;
+        end = p + 1;
+        if (*p < 'A' || *p > 'Z')
+            continue;
+        while (*end >= 'a' && *end <= 'z')
+            end++;
+        n = (size_t)(end - p);
+        assert_true(n < 40);
+        memcpy(name, p, n);
+        name[n] = '\0';
+        const char *first = n > 1 ? strstr(prompt, name) : NULL;
+        if (first && strstr(first + 1, name) && strcmp(name, answer) != 0)
+            return;
+    }
+    fail_msg("no other name: %s", prompt);
+}
+
+static void write_questions(const char *path, int64_t n)
+{
+    struct js_doc *ioi = js_open(DATA "texts/ioi.json", NULL);
+    FILE *f = fopen(path, "wb");
+    assert_true(ioi && f);
+    for (int64_t i = 0; i < n; i++) {
+        struct js_node item = js_at(js_root(ioi), (size_t)i);
+        const char *prompt = json_string(item, "prompt"), *answer = json_string(item, "answer");
+        char other[40];
+        other_name(prompt, answer, other);
+        bool first = strcmp(answer, other) < 0;
+        fprintf(f, "{\"question\": \"%s\", \"choices\": [\"%s\", \"%s\"], \"answer\": %d}\n",
+                prompt, first ? answer : other, first ? other : answer, !first);
+    }
+    fclose(f);
+    js_close(ioi);
+}
+
+static void evaluations_are_hugging_face_s(void **state)
+{
+    (void)state;
+    struct js_doc *cases = js_open("tests/fixtures/eval_data.json", NULL);
+    char *folder = folder_make(), *questions = folder_path(folder, "q.jsonl");
+    assert_non_null(cases);
+    assert_int_equal(js_count(js_root(cases)), 5);
+    for (size_t k = 0; k < 5; k++) {
+        struct js_node c = js_at(js_root(cases), k);
+        const char *args[24] = {"eval", STORIES, NULL, "--json",
+                                json_bool(c, "bos") ? "--bos" : "--no-bos"};
+        char path[200], window[16], stride[16], limit[16];
+        int n = 5;
+        snprintf(path, sizeof path, DATA "texts/%s", json_string(c, "file"));
+        if (js_is_set(js_get(c, "questions"))) {
+            write_questions(questions, json_int(c, "questions"));
+            args[2] = questions, args[n++] = "--choices";
+        } else {
+            snprintf(window, sizeof window, "%d", (int)json_int(c, "window"));
+            snprintf(stride, sizeof stride, "%d", (int)json_int(c, "stride"));
+            args[2] = path, args[n++] = "-k", args[n++] = "3", args[n++] = "--window";
+            args[n++] = window, args[n++] = "--stride", args[n++] = stride;
+        }
+        if (js_is_set(js_get(c, "paragraphs"))) {
+            snprintf(limit, sizeof limit, "%d", (int)json_int(c, "limit"));
+            args[n++] = "--paragraphs", args[n++] = "--limit", args[n++] = limit;
+        }
+        if (js_is_set(js_get(c, "edit")))
+            args[n++] = "-e", args[n++] = json_string(c, "edit");
+        struct js_doc *doc = command_json(args);
+        evaluated(doc, c);
+        js_close(doc);
+    }
+    js_close(cases);
+    free(questions);
+    folder_remove(folder);
+}
+
 /* Cases separated by a mark; one line of ids for each. */
 static void gpt2_tokens_are_the_reference_s(void **state)
 {
@@ -133,6 +234,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(greedy_text_is_the_reference_s),
         cmocka_unit_test(caches_are_the_golden_ones),
+        cmocka_unit_test(evaluations_are_hugging_face_s),
         cmocka_unit_test(gpt2_tokens_are_the_reference_s),
         cmocka_unit_test(real_models_pass_the_check),
     };
