@@ -111,6 +111,8 @@ static void same_bits(void **state)
     for (size_t i = 0; i < sizeof models / sizeof *models; i++) {
         struct fixture f = fixture_open(models[i]);
         run_set(f.m, (struct site_ref){site_stream(&f.m->cfg, 1), 1}, true, NULL, 0);
+        run_set(f.m, (struct site_ref){SITE_Q, 1}, true, NULL, 0); /* stops within a block */
+        run_set(f.m, (struct site_ref){SITE_PATTERN, 1}, true, NULL, 0);
         run_set(f.m, (struct site_ref){site_logits(&f.m->cfg), SITE_ROOT}, false, NULL, 0);
         fixture_close(&f);
     }
@@ -125,6 +127,8 @@ static void same_bits_with_edits(void **state)
     assert_int_equal(edit_parse(&edits[1], "blocks.1.ln2.hook_scale = frozen", NULL), 0);
     run_set(f.m, (struct site_ref){SITE_RESID_POST, 1}, true, edits, 2);
     run_set(f.m, (struct site_ref){SITE_RESID_POST, 0}, true, edits, 2);
+    run_set(f.m, (struct site_ref){SITE_Z, 1}, true, edits, 2);
+    run_set(f.m, (struct site_ref){SITE_V, 0}, true, edits, 2); /* before the first edit */
     edit_free(edits[0]), edit_free(edits[1]);
     fixture_close(&f);
 }
