@@ -16,8 +16,7 @@
 enum {
     RUN_CHUNK = 256,      /* rows of one pass through a stage: bounds scratch memory and the time to
                              cancel */
-    RUN_SHARED_ROWS = 96, /* rows of a run that shares products at most: of more the weights are
-                             read seldom enough */
+    RUN_SHARED_ROWS = 32, /* rows of a run that shares them at most: more are no faster together */
     ORDER_NONE = INT32_MAX, /* an order past every step */
 };
 
