@@ -69,7 +69,7 @@ static int keep_learned(void *user, const struct mask_step *s, struct err *e)
     if (!list_room(&h->learned, (size_t)h->n_learned, sizeof *h->learned))
         return err_memory(e, "the history");
     h->learned[h->n_learned++] = *s;
-    progress_tell(&w->scoring.progress, (double)s->step / w->run.steps, s->step);
+    progress_tell(&w->scoring.progress, (double)s->step / w->run.steps, s->step, "");
     return 0;
 }
 

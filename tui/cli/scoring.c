@@ -9,7 +9,7 @@ int scoring_rest(void *user, double share, int64_t tokens, struct err *e)
 {
     struct scoring *s = user;
     (void)e;
-    progress_tell(&s->progress, share, tokens);
+    progress_tell(&s->progress, share, tokens, "");
     return 0;
 }
 
