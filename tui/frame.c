@@ -13,7 +13,7 @@ bool frame_begin(struct frame *f, int w, int h)
         image_free(&f->picture[i].image);
     f->n_pictures = f->n_popups = 0;
     f->caret_x = f->caret_y = -1;
-    f->panel = (struct rect){0};
+    f->panel = f->beside = (struct rect){0};
     f->panel_old = f->panel_waits = false;
     if (!f->canvas || f->canvas->w != w || f->canvas->h != h) {
         canvas_free(f->canvas);

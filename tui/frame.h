@@ -37,6 +37,7 @@ struct frame {
     int n_popups;
     int caret_x, caret_y; /* -1 = hidden */
     struct rect panel;    /* figures of the cell under the cursor; empty: none are there */
+    struct rect beside;   /* other figures that follow the cursor and wait with them, or empty */
     bool panel_old;       /* they are another cell's, and marked as such */
     bool panel_waits;     /* what the terminal has of them may stay as it is for now */
 };

@@ -129,6 +129,7 @@ bool present_spread(struct frame *f, int rows)
     for (int i = 0; i < f->n_popups; i++)
         double_rows(&f->popup[i]);
     double_rows(&f->panel);
+    double_rows(&f->beside);
     f->caret_y *= f->caret_y > 0 ? 2 : 1;
     return true;
 }

@@ -9,7 +9,7 @@
 struct paint {
     struct canvas_cell *was; /* what the ncurses screen holds */
     int w, h;
-    struct rect panel; /* of the last frame; empty: none, or something lay over it */
+    struct rect panel, beside; /* of the last frame; empty: none, or something lay over it */
 };
 
 struct paint *paint_new(void)
@@ -123,12 +123,19 @@ static void join_words(struct canvas_cell *row, int w)
     }
 }
 
+static void keep_cells(const struct paint *p, struct rect r, struct rect was,
+                       struct canvas_cell *now)
+{
+    for (int y = r.y; y < r.y + r.h && memcmp(&r, &was, sizeof r) == 0; y++)
+        memcpy(&now[y * p->w + r.x], &p->was[y * p->w + r.x], (size_t)r.w * sizeof *now);
+}
+
 static void keep_panel(const struct paint *p, const struct frame *f, struct canvas_cell *now)
 {
-    struct rect r = f->panel;
-    if (f->panel_waits && !f->n_popups && memcmp(&r, &p->panel, sizeof r) == 0)
-        for (int y = r.y; y < r.y + r.h; y++)
-            memcpy(&now[y * p->w + r.x], &p->was[y * p->w + r.x], (size_t)r.w * sizeof *now);
+    if (f->panel_waits && !f->n_popups) {
+        keep_cells(p, f->panel, p->panel, now);
+        keep_cells(p, f->beside, p->beside, now);
+    }
 }
 
 void paint_frame(struct paint *p, const struct frame *f, const bool *show)
@@ -165,4 +172,5 @@ void paint_frame(struct paint *p, const struct frame *f, const bool *show)
     p->w = c->w;
     p->h = c->h;
     p->panel = f->n_popups ? (struct rect){0} : f->panel;
+    p->beside = f->n_popups ? (struct rect){0} : f->beside;
 }

@@ -157,6 +157,7 @@ static void lens_draw(struct app *a, struct frame *f, struct rect body)
         rect_cut_left(&p.panel, 2);
     }
     detail_draw(a, f, p.panel);
+    f->beside = p.positions;
 }
 
 static void lens_title(const struct app *a, struct bytes *out)
