@@ -566,8 +566,8 @@ static void refused(void **state)
     struct fixture f = fixture_open("gpt2");
     struct stats s;
     struct err e = {0};
-    const char *const wrong[] = {"blocks.0.attn.hook_attn_scores", "hook_tokens",
-                                 "blocks.*.attn.hook_attn_scores"};
+    const char *const any = "*", *const wrong[] = {"blocks.0.attn.hook_attn_scores", "hook_tokens",
+                                                   "blocks.*.attn.hook_attn_scores"};
     for (size_t i = 0; i < sizeof wrong / sizeof *wrong; i++) {
         if (!strcmp(wrong[i], "hook_tokens") && !site_exists(&f.m->cfg, SITE_TOKENS))
             continue;
@@ -575,7 +575,6 @@ static void refused(void **state)
         assert_non_null(strstr(e.text, "it has no statistics"));
         stats_free(&s);
     }
-    const char *const any = "*";
     assert_int_equal(stats_init(&s, &f.m->cfg, &any, 1, TOP, &e), 0);
     for (int i = 0; i < s.n; i++)
         assert_null(strstr(s.site[i].name, "scores"));

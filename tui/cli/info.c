@@ -101,8 +101,7 @@ int cli_info(struct cli *c)
 {
     bool weights;
     int rc = has_weights(c, &weights);
-    if (!rc)
-        rc = cli_model(c, weights);
+    rc = rc ? rc : cli_model(c, weights);
     if (rc)
         return rc;
     const struct config *g = &c->m->cfg;
