@@ -339,7 +339,8 @@ static int agree_as_first(struct ranks *r, int rc, const void *about, size_t n_a
         free(bytes);
         if (!rc && code)
             rc = code, *to = other;
-        r->peer[i].heard_us = clock_us();
+        struct ranks_peer *p = &r->peer[i];
+        p->heard_us = clock_us(), p->done = 0, p->share = -1, p->finished = false;
     }
     char *answer = malloc(sizeof verdict + n);
     if (!answer)
@@ -388,11 +389,20 @@ static int agree_as_other(struct ranks *r, int rc, const void *about, size_t n_a
 int ranks_agree(struct ranks *r, int rc, const void *about, size_t n_about, void *start, size_t n,
                 struct err *e)
 {
-    if (!r)
+    if (!r || (rc && r->working))
         return rc;
     rc = r->rank ? agree_as_other(r, rc, about, n_about, start, n, e)
                  : agree_as_first(r, rc, about, n_about, start, n, e);
     r->working = !rc;
+    return rc;
+}
+
+int ranks_share(struct ranks *r, int rc, void *bytes, size_t n, struct err *e)
+{
+    bool middle = r && rc && r->working;
+    rc = ranks_agree(r, rc, "", 0, bytes, n, e);
+    if (r && !middle)
+        r->working = false;
     return rc;
 }
 

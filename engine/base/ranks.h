@@ -9,6 +9,9 @@
  *     for each unit that is ranks_mine: compute, gather_give;  gather_poll from time to time;
  *     gather_end; rank 0 has the result; ranks_close
  *
+ * A command of several works comes to ranks_agree before each, whatever came of what lies between
+ * them, and hands on what rank 0 alone has with ranks_share.
+ *
  * MPI is a plugin that is opened only where a launcher started several ranks (ranks_mpi.h).  One
  * thread, that of the work; waiting sleeps.  Tested in tests/engine/test_ranks.c and
  * tests/tui/test_ranks.sh. */
@@ -46,12 +49,16 @@ int ranks_threads(const struct ranks *r);
 int ranks_idle_cores(const struct ranks *r);
 bool ranks_mine(const struct ranks *r, int64_t unit);
 
-/* All ranks, once, before the work: `rc` is what came of opening, `e` its message.  Where one
- * failed all return an error, rank 0 with its own or the first one's message, that rank named.
+/* All ranks, before a work: `rc` is what came of opening, `e` its message.  Where one failed all
+ * return an error, rank 0 with its own or the first one's message, that rank named.  An `rc` of the
+ * middle of a work is returned at once: ranks_close tells the others.
  * `about`: what the work is of, the same everywhere or it is an error (models of other files,
  * another program). start[n]: rank 0's bytes, to all. */
 int ranks_agree(struct ranks *r, int rc, const void *about, size_t n_about, void *start, size_t n,
                 struct err *e);
+
+/* The same where no work follows: rank 0's bytes[n], to all. */
+int ranks_share(struct ranks *r, int rc, void *bytes, size_t n, struct err *e);
 
 /* What comes of units, on its way to rank 0. */
 struct gather {

@@ -48,10 +48,11 @@ struct loop {
     struct pair_target target; /* with them */
 };
 
-static int rest(void *user, int64_t counted, double share, struct err *e)
+static int rest(void *user, const struct eval *v, const struct gather_news *news, struct err *e)
 {
     const struct prune_run *w = user;
-    return w->rest ? w->rest(w->user, share, counted, e) : 0;
+    (void)v;
+    return w->rest ? w->rest(w->user, news, e) : 0;
 }
 
 int prune_evaluate(const struct prune_run *w, const struct pair_target *target,
@@ -63,21 +64,30 @@ int prune_evaluate(const struct prune_run *w, const struct pair_target *target,
                                    .filter = &all,
                                    .top = w->top,
                                    .cache_bytes = target->n_edits ? w->score.work.cache_bytes : 0,
+                                   .ranks = w->score.work.ranks,
                                    .rest = rest,
                                    .user = (void *)(uintptr_t)w};
     int rc = 0;
-    for (int i = 0; i < SCORE_SETS && !rc; i++) {
+    for (int i = 0; i < SCORE_SETS; i++) {
         const struct score_set *set = &w->eval[i];
         struct texts *t = NULL;
         if (!set->path)
             continue;
-        rc = texts_open(&t, work.m, set->path, set->texts, e);
+        if (!rc)
+            rc = texts_open(&t, work.m, set->path, set->texts, e);
+        rc = ranks_agree(work.ranks, rc, "", 0, NULL, 0, e);
         if (!rc)
             rc = eval_run(&s->eval[i], t, &work, e);
         s->evaluated[i] = !rc;
         texts_close(t);
     }
     return rc;
+}
+
+/* All ranks go on, or none. */
+static int together(const struct prune_run *w, int rc, struct err *e)
+{
+    return ranks_share(w->score.work.ranks, rc, NULL, 0, e);
 }
 
 static int score(struct loop *l, struct err *e)
@@ -94,14 +104,16 @@ static int tell(struct loop *l, struct prune_step *s, struct err *e)
 {
     int rc = prune_evaluate(l->w, &l->target, s, e);
     s->gone = l->p;
-    return rc || !l->w->told ? rc : l->w->told(l->w->user, s, e);
+    if (!rc && l->w->told)
+        rc = l->w->told(l->w->user, s, e);
+    return together(l->w, rc, e);
 }
 
 static int step(struct loop *l, int32_t i, struct err *e)
 {
     const struct prune_run *w = l->w;
     struct prune_step *s = calloc(1, sizeof *s);
-    int rc = s ? 0 : err_memory(e, "a step");
+    int rc = together(w, s ? 0 : err_memory(e, "a step"), e);
     if (!rc && (i == 1 || !w->cumulative))
         rc = score(l, e);
     if (!rc && w->cumulative)
@@ -115,6 +127,7 @@ static int step(struct loop *l, int32_t i, struct err *e)
     edits_free(&l->edits);
     if (!rc)
         rc = edits_make(&l->edits, l->p, w, e);
+    rc = together(w, rc, e);
     if (!rc) {
         l->target.edits = l->edits.of, l->target.n_edits = l->edits.n;
         s->step = i;
@@ -134,6 +147,7 @@ int prune_run(struct pruned *p, const struct prune_run *w, struct err *e)
             l.units[l.n] = u;
             rc = scores_init(&l.score[l.n++], &w->score.work.m->cfg, (enum score_unit)u, e);
         }
+    rc = together(w, rc, e);
     if (!rc)
         rc = tell(&l, before, e);
     free(before);

@@ -28,15 +28,16 @@ struct prune_run {
     const char *value;                 /* as prune_edits */
     struct score_set eval[SCORE_SETS]; /* texts to evaluate on; path NULL: none */
     int32_t top;                       /* of eval_work */
-    int (*told)(void *user, const struct prune_step *s, struct err *e);
+    int (*told)(void *user, const struct prune_step *s, struct err *e); /* rank 0's numbers count */
     /* Of evaluations: as score_work's, which the scoring calls. */
-    int (*rest)(void *user, double share, int64_t tokens, struct err *e);
+    int (*rest)(void *user, const struct gather_news *news, struct err *e);
     void *user;
 };
 
-/* `p`, which is initialised and may hold what is gone already, takes what goes. */
+/* `p`, which is initialised and may hold what is gone already, takes what goes.  Of several ranks
+ * (score.work.ranks) all call it, between works, and all have the same in `p`. */
 int prune_run(struct pruned *p, const struct prune_run *w, struct err *e);
-/* Evaluate a model with a target's edits on w's sets, to s. */
+/* Evaluate a model with a target's edits on w's sets, to s, of rank 0. */
 int prune_evaluate(const struct prune_run *w, const struct pair_target *t, struct prune_step *s,
                    struct err *e);
 

@@ -8,6 +8,7 @@
 #ifndef SCORE_H
 #define SCORE_H
 
+#include "base/ranks.h"
 #include "lab/texts.h"
 #include "run/pair.h"
 
@@ -74,13 +75,16 @@ struct score_work {
     const struct pair_target *target; /* edits in force, and the sets that `with` names */
     const char *with;                 /* what is put there: "zero", "mean(REF)" */
     size_t cache_bytes;
-    /* After each window (and some of its units): units done, the share of the work that is done,
-     * negative: not known.  May be NULL.  Not zero ends the work. */
-    int (*rest)(void *user, double share, int64_t tokens, struct err *e);
+    struct ranks *ranks; /* NULL, or those who share the work and have agreed (ranks.h) */
+    /* From time to time, on rank 0: tokens of the set, and how far all ranks are.  May be NULL. Not
+     * zero ends the work. */
+    int (*rest)(void *user, const struct gather_news *news, struct err *e);
     void *user;
 };
 /* SCORE_attribution or SCORE_ablation of one set into out[n_layers, n] (s->focus or s->cripple).
- * Windows that overlap are refused: the loss is one of whole windows. */
+ * Windows that overlap are refused: the loss is one of whole windows.  Of several ranks all call
+ * it, a rank computes some of the windows or, of an ablation, of their cells; the result is rank
+ * 0's. */
 int score_loss(const struct scores *s, enum score_id id, double *out, struct texts *t,
                const struct score_work *w, struct err *e);
 

@@ -24,7 +24,8 @@ struct score_run {
 };
 
 /* Fill scores of n different units, initialised for the model; statistics are made once for all of
- * them, under the edits of work.target. */
+ * them, under the edits of work.target.  Of several ranks all call it, between works, and all have
+ * the scores. */
 int score_run(struct scores *const *s, int n, const struct score_run *w, struct err *e);
 
 #endif

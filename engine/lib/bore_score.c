@@ -12,10 +12,10 @@ struct ear {
     void *user;
 };
 
-static int hear(void *user, double share, int64_t tokens, struct err *e)
+static int hear(void *user, const struct gather_news *news, struct err *e)
 {
     const struct ear *x = user;
-    return x->progress && x->progress(x->user, tokens, share)
+    return x->progress && x->progress(x->user, news->done, news->share)
                ? err_set(e, ERR_CANCELLED, "score · stopped by its caller")
                : 0;
 }
@@ -57,7 +57,12 @@ int bore_score_run(struct bore_model *m, const struct bore_score *score, double 
         .by = score->median ? SCORE_BY_MEDIAN : SCORE_BY_MEAN,
         .seed = score->seed,
         .set = {{score->focus.path, &focus, NULL}, {score->cripple.path, &cripple, NULL}},
-        .work = {m->m, &target, "zero", m->cache_bytes, hear, &ear}};
+        .work = {.m = m->m,
+                 .target = &target,
+                 .with = "zero",
+                 .cache_bytes = m->cache_bytes,
+                 .rest = hear,
+                 .user = &ear}};
     if (!rc && values && room < s.n_layers * s.n)
         rc = err_set(&e, ERR_BAD_INPUT, "score · room for %lld values · there are %lld",
                      (long long)room, (long long)(s.n_layers * s.n));

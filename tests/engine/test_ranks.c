@@ -62,6 +62,8 @@ static void alone(void **state)
     assert_true(ranks_mine(r, 0) && ranks_mine(r, 7));
     assert_int_equal(ranks_agree(r, ERR_USAGE, "a", 1, NULL, 0, &e), ERR_USAGE);
     assert_int_equal(ranks_agree(r, 0, "a", 1, NULL, 0, &e), 0);
+    assert_int_equal(ranks_share(r, ERR_USAGE, NULL, 0, &e), ERR_USAGE);
+    assert_int_equal(ranks_share(r, 0, NULL, 0, &e), 0);
     assert_int_equal(gather_give(&g, 0, "one ", 4, &e), 0);
     assert_int_equal(gather_give(&g, 1, "two ", 4, &e), 0);
     assert_int_equal(gather_poll(&g, 12, 0.5, &news, &e), 0);

@@ -56,7 +56,17 @@ gpt2=$models/gpt2
 each eval eval "$gpt2" t.txt --window 24 --stride 16 -e 'blocks.0.attn.hook_z[:, 1] = 0' --json
 each stats stats "$gpt2" t.txt -c 'blocks.*.{mlp.hook_post,attn.hook_z}' --coactivation 'blocks.0.mlp.hook_post[:, 3:9]' -o out.safetensors
 each sweep sweep teach -p "When Mary and John went to the store, John gave a bag to" --kind z --json
+sed -n '100,220p' t.txt > focus.txt
+sed -n '20,60p' t.txt > cripple.txt
+sets="--focus focus.txt --cripple cripple.txt"
+each score score "$gpt2" $sets --unit heads --heads-by median --json -o out.safetensors
+each attribution score "$gpt2" $sets --score attribution --json -o out.safetensors
+each ablation score "$gpt2" $sets --score ablation --limit 3 --json -o out.safetensors # 7 units to 3 windows
+each prune prune "$gpt2" $sets --neurons 0.05 --heads 0.4 --steps 2 --json -o out.safetensors
 ranks="2 3"
+cp stats.0.file stats.safetensors
+each given score "$gpt2" --focus stats.safetensors --cripple stats.safetensors --json # nothing to share
+each drawn prune "$gpt2" $sets --score rand --neurons 0.05 --cumulative --steps 2 --json -o out.safetensors
 each choices eval "$gpt2" q.jsonl --choices --json
 each masked eval "$models/bert" few.txt --json
 each patch patch teach -p "When Mary and John went" --clean "When John and Mary went" --json
@@ -85,6 +95,14 @@ refused "rank 1 .*absent.txt" $run -n 1 "$borescope" eval "$gpt2" t.txt : -n 1 "
     printf '\377\n'
 } > half.txt
 refused "rank 1 .*half.txt · line 251" $run -n 1 "$borescope" eval "$gpt2" t.txt : -n 1 "$borescope" eval "$gpt2" half.txt
+# A set of a command that has several works: before the first one, before the second, in the middle of it, and an answer that only rank 0 has.
+refused "cannot open" $run -n 3 "$borescope" score "$gpt2" --focus focus.txt --cripple absent.txt
+refused "no text has a token" $run -n 3 "$borescope" score "$gpt2" --focus /dev/null --cripple cripple.txt
+refused "rank 1 .*absent.txt" $run -n 1 "$borescope" score "$gpt2" $sets : -n 1 "$borescope" score "$gpt2" --focus focus.txt --cripple absent.txt
+refused "rank 1 .*half.txt · line 251" $run -n 1 "$borescope" score "$gpt2" $sets : -n 1 "$borescope" score "$gpt2" --focus focus.txt --cripple half.txt
+refused "rank 1 .*half.txt · line 251" $run -n 1 "$borescope" score "$gpt2" $sets --score attribution : -n 1 "$borescope" score "$gpt2" --focus focus.txt --cripple half.txt --score attribution
+refused "no token counts" $run -n 2 "$borescope" prune "$gpt2" $sets --neurons 0.05 --eval-cripple /dev/null
+refused "work of one process" $run -n 2 "$borescope" prune "$gpt2" $sets --learn -o masks.safetensors
 # Without the plugin.
 cp "$borescope" alone
 refused "has no MPI" env OMPI_COMM_WORLD_SIZE=2 OMPI_COMM_WORLD_RANK=0 ./alone eval "$gpt2" few.txt
@@ -125,6 +143,7 @@ done
 
 # ---- the page's commands ----
 cp t.txt prose.txt
+cp focus.txt code.txt
 printf '#!/bin/sh\nexec "%s" "$@"\n' "$borescope" > borescope
 chmod +x borescope
 n=0

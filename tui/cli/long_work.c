@@ -13,7 +13,8 @@
 
 bool long_work_shared(const struct command *cmd)
 {
-    static int (*const shared[])(struct cli * c) = {cli_stats, cli_eval, cli_sweep, cli_patch};
+    static int (*const shared[])(struct cli * c) = {cli_stats, cli_eval,  cli_sweep,
+                                                    cli_patch, cli_score, cli_prune};
     for (size_t i = 0; i < sizeof shared / sizeof *shared; i++)
         if (cmd->run == shared[i])
             return true;

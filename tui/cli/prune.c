@@ -69,7 +69,9 @@ static int keep_learned(void *user, const struct mask_step *s, struct err *e)
     if (!list_room(&h->learned, (size_t)h->n_learned, sizeof *h->learned))
         return err_memory(e, "the history");
     h->learned[h->n_learned++] = *s;
-    progress_tell(&w->scoring.progress, (double)s->step / w->run.steps, s->step, "");
+    const struct gather_news news = {
+        .done = s->step, .share = (double)s->step / w->run.steps, .silent = -1};
+    long_work_tell(&w->scoring.work, &news);
     return 0;
 }
 
@@ -331,7 +333,9 @@ static int check(struct cli *c)
         return err_set(&c->err, ERR_USAGE,
                        "--learn · masks are of neurons and dims, and go to -o FILE.safetensors · "
                        "without --heads, --with and --write");
-    return check_paths(c);
+    if (o->learn && ranks_size(c->ranks) > 1)
+        return err_set(&c->err, ERR_USAGE, "prune --learn · is the work of one process");
+    return ranks_rank(c->ranks) ? 0 : check_paths(c);
 }
 
 static int run_options(struct work *w)
@@ -372,13 +376,10 @@ static void work_free(struct work *w)
 int cli_prune(struct cli *c)
 {
     struct work *w = calloc(1, sizeof *w);
-    int rc = w ? check(c) : cli_memory(c);
-    if (rc) {
-        free(w);
-        return rc;
-    }
+    if (!w)
+        return cli_memory(c);
     w->c = c;
-    rc = scoring_open(&w->scoring, c);
+    int rc = scoring_open(&w->scoring, c, check(c));
     if (!rc)
         rc = pruned_init(&w->gone, &c->m->cfg, &c->err);
     if (!rc)
@@ -386,7 +387,7 @@ int cli_prune(struct cli *c)
     if (!rc)
         rc = c->opt->learn ? learn(w) : prune_run(&w->gone, &w->run, &c->err);
     scoring_close(&w->scoring);
-    if (!rc)
+    if (!rc && !ranks_rank(c->ranks))
         rc = results(w);
     work_free(w);
     free(w);

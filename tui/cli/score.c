@@ -128,17 +128,17 @@ int cli_score(struct cli *c)
     struct scoring w = {.c = c};
     struct scores s = {0}, *all = &s;
     enum score_unit unit = SCORE_NEURONS;
-    int rc = c->opt->output ? tensor_write_check(c->opt->output, &c->err) : 0;
+    bool first = !ranks_rank(c->ranks);
+    int rc = c->opt->output && first ? tensor_write_check(c->opt->output, &c->err) : 0;
     if (!rc && c->opt->unit)
         rc = score_unit_find(c->opt->unit, &unit, &c->err);
-    if (!rc)
-        rc = scoring_open(&w, c);
+    rc = scoring_open(&w, c, rc);
     if (!rc)
         rc = scores_init(&s, &c->m->cfg, unit, &c->err);
     if (!rc)
         rc = score_run(&all, 1, &w.run, &c->err);
     scoring_close(&w);
-    if (!rc)
+    if (!rc && first)
         rc = result(&w, &s);
     scores_free(&s);
     return rc;

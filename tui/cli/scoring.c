@@ -1,15 +1,17 @@
 /* scoring.c - see scoring.h. */
 #include "scoring.h"
 
+#include <stdlib.h>
 #include <string.h>
 
+#include "lab/about.h"
 #include "texts.h"
 
-int scoring_rest(void *user, double share, int64_t tokens, struct err *e)
+int scoring_rest(void *user, const struct gather_news *news, struct err *e)
 {
     struct scoring *s = user;
     (void)e;
-    progress_tell(&s->progress, share, tokens, "");
+    long_work_tell(&s->work, news);
     return 0;
 }
 
@@ -62,16 +64,34 @@ static int read_options(struct scoring *s)
                                       .target = &s->target,
                                       .with = o->with ? o->with : "zero",
                                       .cache_bytes = cli_cache_bytes(s->c),
+                                      .ranks = s->c->ranks,
                                       .rest = scoring_rest,
                                       .user = s};
     return rc;
 }
 
-int scoring_open(struct scoring *s, struct cli *c)
+/* The same everywhere: the model, windows, edits, and what is scored. */
+static int agree(struct scoring *s, int rc)
+{
+    struct cli *c = s->c;
+    const struct token_filter all = {0};
+    const int32_t numbers[] = {(int32_t)s->run.id, (int32_t)s->run.by};
+    struct fingerprint rest = {0, 0};
+    char *about = NULL;
+    fingerprint_add(&rest, numbers, sizeof numbers);
+    if (!rc && c->ranks)
+        rc = about_make(&about, c->m, &s->texts, &s->target, &all, rest, &c->err);
+    rc = long_work_agree(c, rc, about ? about : "", about ? strlen(about) : 0, NULL, 0);
+    free(about);
+    return ranks_share(c->ranks, rc, NULL, 0, &c->err); /* works follow, or none */
+}
+
+int scoring_open(struct scoring *s, struct cli *c, int rc)
 {
     const struct options *o = c->opt;
     *s = (struct scoring){.c = c};
-    int rc = cli_model(c, true);
+    if (!rc)
+        rc = cli_model(c, true);
     if (!rc)
         rc = cli_target(c, &s->target);
     if (!rc)
@@ -83,13 +103,13 @@ int scoring_open(struct scoring *s, struct cli *c)
         const char *path = i == SCORE_FOCUS ? o->focus : o->cripple;
         rc = path || reads ? open_set(s, i, path) : 0;
     }
-    progress_begin(&s->progress, "tokens", 0);
-    return rc;
+    long_work_begin(&s->work, c, "tokens", 0);
+    return agree(s, rc);
 }
 
 void scoring_close(struct scoring *s)
 {
-    progress_end(&s->progress);
+    long_work_end(&s->work);
     for (int i = 0; i < SCORE_SETS; i++)
         stats_free(&s->stats[i]);
 }

@@ -6,7 +6,7 @@
 #include "cli.h"
 #include "lab/score_run.h"
 #include "lab/stats.h"
-#include "progress.h"
+#include "long_work.h"
 
 struct scoring {
     struct cli *c;
@@ -14,14 +14,15 @@ struct scoring {
     struct pair_target target;
     struct texts_options texts;
     struct stats stats[SCORE_SETS]; /* of sets that are files of statistics */
-    struct progress progress;
+    struct long_work work;
 };
 
 /* Open the model, the edits and both sets (--focus, --cripple: statistics where a file ends in
- * .safetensors).  scoring_close in any case. */
-int scoring_open(struct scoring *s, struct cli *c);
+ * .safetensors), on all ranks; `rc`: what came of the command's own checks.  scoring_close in any
+ * case. */
+int scoring_open(struct scoring *s, struct cli *c, int rc);
 void scoring_close(struct scoring *s);
 /* struct score_work's: a line of progress. */
-int scoring_rest(void *user, double share, int64_t tokens, struct err *e);
+int scoring_rest(void *user, const struct gather_news *news, struct err *e);
 
 #endif
