@@ -269,3 +269,30 @@ bool command_killed(const char *const *args, const char *out, const char *part, 
     assert_true(WIFSIGNALED(status) || WEXITSTATUS(status) == 0);
     return WIFEXITED(status);
 }
+
+void command_killed_prints(const char *const *args, int n_args, const char *folder, uint32_t seed)
+{
+    char *out = folder_path(folder, "out.json"), *part = folder_path(folder, "p.safetensors");
+    const char *all[24] = {"borescope"};
+    const char *asked = getenv("BORE_KILLS");
+    int times = 0, kills = asked ? (int)strtol(asked, NULL, 10) : 5;
+    assert_true(n_args + 6 < 24);
+    memcpy(all + 1, args, (size_t)n_args * sizeof *args);
+    struct result whole = command_run(NULL, all + 1);
+    assert_int_equal(whole.status, 0);
+    memcpy(all + 1 + n_args, ((const char *const[]){"--resume", part, "--every", "0"}),
+           4 * sizeof *all);
+    for (bool ended = false; !ended; times++) {
+        seed = seed * 1664525 + 1013904223;
+        ended = times < kills
+                    ? command_killed(all, out, times % 4 == 3 ? NULL : part, (long)(seed >> 27))
+                    : command_killed(all, out, NULL, -1);
+    }
+    size_t len;
+    char *got = file_read(out, &len);
+    assert_true(times >= 3 && len == whole.out_len);
+    assert_memory_equal(got, whole.out, len);
+    assert_int_not_equal(access(part, F_OK), 0);
+    result_free(&whole);
+    free(got), free(out), free(part);
+}

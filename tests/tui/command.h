@@ -25,6 +25,10 @@ void result_free(struct result *r);
 /* The command (args[0] is its name), killed `ms` after it has written `part` anew, or has begun
  * where that is NULL; ms < 0: not killed.  Did it end by itself?  Its output goes to `out`. */
 bool command_killed(const char *const *args, const char *out, const char *part, long ms);
+/* `args` behind the command's name, killed at random and gone on with by --resume (a file in
+ * `folder`), print what a run that nothing disturbed prints; BORE_KILLS: more than the few of every
+ * day. */
+void command_killed_prints(const char *const *args, int n_args, const char *folder, uint32_t seed);
 
 /* It succeeded and printed one JSON document, which is returned (js_close); the result is freed. */
 struct js_doc *command_json(const char *const *args);

@@ -6,6 +6,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "fixture.h"
 
@@ -284,12 +285,49 @@ static void test_refusals(void **state)
     assert_refused(RUN("patch", MODEL, "--tokens", BASE), 2, "--clean TEXT");
 }
 
+/* Cells of several units, of two prompts. */
+static void test_killed(void **state)
+{
+    (void)state;
+    char *folder = folder_make(), *part = folder_path(folder, "p.safetensors"),
+         *prompts = folder_path(folder, "prompts.tsv");
+    FILE *f = fopen(prompts, "wb");
+    assert_non_null(f);
+    fprintf(f,
+            "prompt\tclean\n" ABOUT "\tWhen John and Mary went to the store, Mary gave a bag to\n"
+            "When Tom and Anna went to the house, Tom gave a book to\t"
+            "When Anna and Tom went to the house, Anna gave a book to\n");
+    fclose(f);
+    const char *const args[] = {"sweep",  "teach",   "--prompts", prompts,
+                                "--kind", "neuron",  "--metric",  "logit[-1, \" Mary\"]",
+                                "--over", "layer=1", "--over",    "pos=2,5,-1",
+                                "--json"};
+    command_killed_prints(args, 13, folder, 5);
+    const char *const begun[] = {"borescope", "sweep",    "teach", "-p",      ABOUT, "--kind",
+                                 "neuron",    "--resume", part,    "--every", "0",   NULL};
+    assert_false(command_killed(begun, "/dev/null", part, 0));
+    assert_refused(
+        RUN("sweep", "teach", "-p", ABOUT, "--kind", "neuron", "--with", "*= 2", "--resume", part),
+        1, "another model, other prompts");
+    assert_refused(RUN("sweep", "teach", "-p", "When Mary", "--kind", "neuron", "--resume", part),
+                   1, "another model, other prompts");
+    assert_int_equal(access(part, F_OK), 0);
+    struct result r = RUN("stats", "teach", "tests/fixtures/prompts/eval.txt", "--limit", "2", "-c",
+                          "hook_embed", "-o", part);
+    assert_int_equal(r.status, 0);
+    result_free(&r);
+    assert_refused(RUN("sweep", "teach", "-p", ABOUT, "--kind", "neuron", "--resume", part), 1,
+                   "no state of a sweep");
+    free(part), free(prompts);
+    folder_remove(folder);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_json),    cmocka_unit_test(test_nan),
-        cmocka_unit_test(test_patch),   cmocka_unit_test(test_tables),
-        cmocka_unit_test(test_files),   cmocka_unit_test(test_prompts),
-        cmocka_unit_test(test_refusals)};
+        cmocka_unit_test(test_json),   cmocka_unit_test(test_nan),
+        cmocka_unit_test(test_patch),  cmocka_unit_test(test_tables),
+        cmocka_unit_test(test_files),  cmocka_unit_test(test_prompts),
+        cmocka_unit_test(test_killed), cmocka_unit_test(test_refusals)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

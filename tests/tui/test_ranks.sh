@@ -1,5 +1,5 @@
 #!/bin/sh
-# test_ranks.sh BORESCOPE - several ranks by mpirun: the same bits for any number of them, one that is killed, what is refused, and the commands of
+# test_ranks.sh BORESCOPE - several ranks by mpirun: the same bits for any number of them, one that is killed, a sweep that goes on, what is refused, and the commands of
 # docs/lab.md.
 set -eu
 borescope=$(realpath "$1")
@@ -140,6 +140,20 @@ for victim_rank in 1 0; do
     [ ! -e part.safetensors ] || fail "the state stays"
     rm out.safetensors
 done
+
+# A sweep goes on with another number of ranks, too.
+args="sweep teach --tokens 3,17,42,8,8,29,3,17,42 --kind neuron -l 3 --json"
+"$borescope" $args > whole
+$run -n 2 "$borescope" $args --resume part.safetensors --every 0 > /dev/null 2> err < /dev/null &
+launcher=$!
+while [ ! -e part.safetensors ] && kill -0 $launcher 2> /dev/null; do sleep 0.01; done
+kill -9 $launcher
+wait $launcher 2> /dev/null || :
+while pgrep -f "$borescope sweep teach" > /dev/null; do sleep 0.1; done
+[ -e part.safetensors ] || fail "nothing of a sweep is kept"
+$run -n 3 "$borescope" $args --resume part.safetensors > other 2> err < /dev/null || fail "a sweep does not go on"
+cmp other whole || fail "gone on with, a sweep ends otherwise"
+[ ! -e part.safetensors ] || fail "the state stays"
 
 # ---- the page's commands ----
 cp t.txt prose.txt

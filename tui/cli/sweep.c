@@ -5,8 +5,8 @@
 #include <string.h>
 
 #include "long_work.h"
-#include "measure/sweep.h"
-#include "model/fingerprint.h"
+#include "edit/edit.h"
+#include "measure/sweep_state.h"
 #include "model/tensor_write.h"
 #include "prompt_set.h"
 #include "sweep_choices.h"
@@ -17,6 +17,7 @@ struct asked {
     struct cli *c;
     struct prompt_set set;
     struct sweep_choices choices;
+    struct sweep_state state; /* rank 0's, of --resume */
 };
 
 /* ------------------------------------------------------------------ computing */
@@ -25,6 +26,7 @@ struct asked {
 struct sweeping {
     struct cli *c;
     struct sweep *s;
+    struct sweep_state *state;
     struct long_work work;
     struct gather gather;
     int32_t mine; /* cells of this rank that are done, */
@@ -37,9 +39,13 @@ static int tell(void *user, struct err *e)
     struct sweeping *w = user;
     struct gather_news news;
     int rc = gather_poll(&w->gather, w->mine, w->all ? (double)w->mine / w->all : 1, &news, e);
-    if (!rc && !ranks_rank(w->c->ranks))
-        long_work_tell(&w->work, &news);
-    return rc;
+    if (rc || ranks_rank(w->c->ranks))
+        return rc;
+    const struct texts_place next = {.start = w->state->n};
+    long_work_tell(&w->work, &news);
+    if (!long_work_due(&w->work, &next))
+        return 0;
+    return long_work_saved(&w->work, &next, sweep_state_write(w->state, w->c->opt->state, e));
 }
 
 static int cell_done(void *user, struct err *e)
@@ -52,9 +58,12 @@ static int merge(void *user, const void *bytes, size_t len, struct err *e)
 {
     struct sweeping *w = user;
     int32_t unit = (int32_t)w->gather.merged;
-    return len == sweep_unit_bytes(w->s, unit)
-               ? sweep_unit_take(w->s, unit, bytes, e)
-               : err_set(e, ERR_SYSTEM, "cells of a sweep in %zu bytes", len);
+    int rc = len == sweep_unit_bytes(w->s, unit)
+                 ? sweep_unit_take(w->s, unit, bytes, e)
+                 : err_set(e, ERR_SYSTEM, "cells of a sweep in %zu bytes", len);
+    return rc || !w->c->opt->state
+               ? rc
+               : sweep_state_add(w->state, bytes, len / sizeof(struct sweep_unit_cell), e);
 }
 
 static int unit_compute(struct sweeping *w, int32_t unit)
@@ -66,18 +75,21 @@ static int unit_compute(struct sweeping *w, int32_t unit)
     if (!rc)
         rc = gather_give(&w->gather, unit, cells, n, e);
     free(cells);
-    return rc;
+    return rc ? rc : tell(w, e);
 }
 
-static int compute(struct cli *c, struct sweep *s, int32_t n_prompts)
+/* From a unit on: those before it are there. */
+static int compute(struct asked *a, struct sweep *s, int32_t from)
 {
-    struct sweeping w = {.c = c, .s = s};
+    struct cli *c = a->c;
+    struct sweeping w = {.c = c, .s = s, .state = &a->state};
+    int32_t done = from * SWEEP_UNIT, left = sweep_cells(s) - done;
     int32_t units = sweep_units(s);
     int rc = 0;
-    w.gather = (struct gather){.ranks = c->ranks, .merge = merge, .user = &w};
-    w.all = sweep_cells(s) * n_prompts / ranks_size(c->ranks);
+    w.gather = (struct gather){.ranks = c->ranks, .merge = merge, .user = &w, .merged = from};
+    w.all = (left < 0 ? 0 : left) * a->set.n / ranks_size(c->ranks);
     long_work_begin(&w.work, c, "cells", 0);
-    for (int32_t u = 0; u < units && !rc; u++)
+    for (int32_t u = from; u < units && !rc; u++)
         if (ranks_mine(c->ranks, u))
             rc = unit_compute(&w, u);
     if (!rc)
@@ -87,17 +99,81 @@ static int compute(struct cli *c, struct sweep *s, int32_t n_prompts)
     return rc;
 }
 
-/* The same model, and as many cells, everywhere. */
-static int agree(struct asked *a, const struct sweep *s, int rc)
+static void add_text(struct fingerprint *f, const char *text)
+{
+    fingerprint_add(f, text ? text : "", text ? strlen(text) + 1 : 0);
+}
+
+static void add_list(struct fingerprint *f, struct option_list list)
+{
+    fingerprint_add(f, &list.n, sizeof list.n);
+    for (int i = 0; i < list.n; i++)
+        add_text(f, list.item[i]);
+}
+
+/* All that a cell's value depends on: model, edits, prompts and their runs, what is swept. */
+static struct fingerprint about(const struct asked *a, const struct sweep *s, const char *kind,
+                                const char *normalize)
+{
+    const struct options *o = a->c->opt;
+    struct fingerprint f = fingerprint_model(a->c->m);
+    const int32_t numbers[] = {sweep_cells(s), a->set.n, o->freeze_mlp,
+                               (int32_t)a->set.target.align};
+    const char *const texts[] = {kind, o->with, normalize, o->image};
+    char edit[LIMIT_EDIT_TEXT];
+    fingerprint_add(&f, numbers, sizeof numbers);
+    for (size_t i = 0; i < sizeof texts / sizeof *texts; i++)
+        add_text(&f, texts[i]);
+    const struct option_list lists[] = {o->set, o->receiver, o->refs};
+    for (size_t i = 0; i < sizeof lists / sizeof *lists; i++)
+        add_list(&f, lists[i]);
+    for (int32_t i = 0; i < a->choices.n; i++)
+        add_text(&f, a->choices.item[i]);
+    for (int32_t i = 0; i < a->set.target.n_edits; i++) {
+        edit_print(a->set.target.edits[i], edit, sizeof edit);
+        add_text(&f, edit);
+    }
+    for (int32_t k = 0; k < a->set.n; k++) {
+        const struct sweep_prompt *p = &a->set.prompts[k];
+        fingerprint_add(&f, p->input.tokens, (size_t)p->input.n * sizeof *p->input.tokens);
+        add_text(&f, p->metric);
+        for (int32_t i = 0; i < p->n_runs; i++) {
+            add_text(&f, p->runs[i].name);
+            fingerprint_add(&f, p->runs[i].tokens, (size_t)p->runs[i].n * sizeof(int32_t));
+        }
+    }
+    return f;
+}
+
+/* What --resume has of it: so many units. */
+static int state_open(struct asked *a, struct sweep *s, struct fingerprint f, int32_t *units)
 {
     struct cli *c = a->c;
-    struct fingerprint about = {0, 0};
+    struct sweep_state kept = {.n = 0};
+    a->state.about = f;
+    if (!long_work_goes_on(c))
+        return 0;
+    int rc = sweep_state_read(&kept, c->opt->state, &c->err);
+    if (!rc && memcmp(&kept.about, &f, sizeof f) != 0)
+        rc = err_set(&c->err, ERR_BAD_INPUT,
+                     "%.200s · is of another model, other prompts, edits or cells · give the "
+                     "command that it was made by, or another file",
+                     c->opt->state);
+    if (!rc)
+        rc = sweep_state_take(&kept, s, units, &c->err);
     if (!rc) {
-        int32_t cells = sweep_cells(s);
-        about = fingerprint_model(c->m);
-        fingerprint_add(&about, &cells, sizeof cells);
+        a->state = kept;
+        return 0;
     }
-    return long_work_agree(c, rc, &about, sizeof about, NULL, 0);
+    err_prefix(&c->err, "--resume");
+    sweep_state_free(&kept);
+    return rc;
+}
+
+/* The same sweep everywhere, and the same units of it that are there. */
+static int agree(struct asked *a, struct fingerprint f, int rc, int32_t *units)
+{
+    return long_work_agree(a->c, rc, &f, sizeof f, units, sizeof *units);
 }
 
 static int sweep_and_print(struct asked *a, const char *kind, const char *normalize)
@@ -123,9 +199,15 @@ static int sweep_and_print(struct asked *a, const char *kind, const char *normal
                            .n_prompts = a->set.n,
                            .cache_bytes = cli_cache_bytes(c)};
     int rc = sweep_open(&s, c->m, &w, &c->err);
-    rc = agree(a, s, rc);
+    int32_t from = 0;
+    struct fingerprint f = {0, 0};
     if (!rc)
-        rc = compute(c, s, a->set.n);
+        f = about(a, s, kind, normalize);
+    if (!rc)
+        rc = state_open(a, s, f, &from);
+    rc = agree(a, f, rc, &from);
+    if (!rc)
+        rc = compute(a, s, from);
     struct bytes text = {0};
     struct sweep_shown x = {.c = c,
                             .s = s,
@@ -144,15 +226,22 @@ static int sweep_and_print(struct asked *a, const char *kind, const char *normal
 static int run_sweep(struct cli *c, const char *kind, const char *normalize)
 {
     struct asked a = {.c = c};
+    int32_t from = 0;
     int rc = c->opt->output && !ranks_rank(c->ranks) ? tensor_write_check(c->opt->output, &c->err)
                                                      : 0;
+    if (!rc)
+        rc = long_work_check(c);
     if (!rc)
         rc = sweep_choices_make(c, &a.choices);
     if (!rc)
         rc = cli_model(c, true);
     if (!rc)
         rc = prompt_set_open(c, false, &a.set);
-    rc = rc ? agree(&a, NULL, rc) : sweep_and_print(&a, kind, normalize);
+    rc = rc ? agree(&a, (struct fingerprint){0, 0}, rc, &from)
+            : sweep_and_print(&a, kind, normalize);
+    if (!rc)
+        long_work_forget(c);
+    sweep_state_free(&a.state);
     prompt_set_free(&a.set);
     return rc;
 }
