@@ -217,7 +217,7 @@ static int llama_write(const char *path, const struct bench_llama *l, struct err
                                      .read = source_read,
                                      .ctx = &sources[i]};
     }
-    return tensor_write(path, out, tensors, NULL, 0, e);
+    return tensor_write(path, out, (size_t)tensors, NULL, 0, e);
 }
 
 const char *bench_llama(const struct bench_llama *l)

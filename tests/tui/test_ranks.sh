@@ -1,6 +1,7 @@
 #!/bin/sh
 # test_ranks.sh BORESCOPE - several ranks by mpirun: the same bits for any number of them, one that is killed, a sweep that goes on, what is refused, and the commands of
 # docs/lab.md.
+# shellcheck disable=SC2086 # $run and $sets are lists of words
 set -eu
 borescope=$(realpath "$1")
 skip() {
@@ -70,7 +71,7 @@ each drawn prune "$gpt2" $sets --score rand --neurons 0.05 --cumulative --steps 
 each choices eval "$gpt2" q.jsonl --choices --json
 each masked eval "$models/bert" few.txt --json
 each patch patch teach -p "When Mary and John went" --clean "When John and Mary went" --json
-for i in 1 2 3 4 5 6; do sed -n "s,^[a-z].*\..*,$(dirname "$models")/images/&,p" "$models/../images/labels.csv"; done | sed '1i file,label' > images.csv
+for _ in 1 2 3 4 5 6; do sed -n "s,^[a-z].*\..*,$(dirname "$models")/images/&,p" "$models/../images/labels.csv"; done | sed '1i file,label' > images.csv
 each images eval "$models/../models/vit" images.csv -e 'blocks.0.hook_mlp_out = 0' --json
 each few eval "$gpt2" few.txt --json # less than a unit: most ranks have nothing to do
 
@@ -110,7 +111,7 @@ rm -f out alone
 
 # ---- a rank is killed; what is done is there, and the work goes on with another number of ranks ----
 rank_of() { tr '\0' '\n' < "/proc/$1/environ" 2> /dev/null | sed -n 's/^\(OMPI_COMM_WORLD_RANK\|PMI_RANK\)=//p'; }
-for i in 1 2 3 4 5 6 7 8 9 10 11 12 13 14 15 16; do cat t.txt; done > long.txt
+for _ in 1 2 3 4 5 6 7 8 9 10 11 12 13 14 15 16; do cat t.txt; done > long.txt
 args="stats $gpt2 long.txt -c blocks.*.mlp.hook_post -o out.safetensors"
 "$borescope" $args > /dev/null
 mv out.safetensors whole
