@@ -261,14 +261,14 @@ static void draw_through(struct app *a, struct canvas *c, struct rect r, const s
         if (!b.failed)
             canvas_put_text(c, r, 1, 0, canvas_plain(0), b.data, b.len, TEXT_PLAIN);
         bytes_free(&b);
-        if (found == n)
-            spark_put(c, r, 1, 1, canvas_plain(0), shown, (size_t)bars,
-                      scale_fit(SCALE_LINEAR, v, (size_t)n));
-        else
+        if (found == n) { /* the cursor's brighter: reversed, a full bar would be an empty one */
+            struct scale sc = scale_fit(SCALE_LINEAR, v, (size_t)n);
+            int here = a->cur.column * bars / n;
+            spark_put(c, r, 1, 1, canvas_plain(CANVAS_DIM), shown, (size_t)bars, sc);
+            spark_put(c, r, 1 + here, 1, canvas_plain(CANVAS_BOLD), shown + here, 1, sc);
+        } else {
             canvas_put(c, r, 1, 1, canvas_plain(CANVAS_DIM), "…");
-        int here = a->cur.column * bars / n;
-        canvas_restyle(c, (struct rect){r.x + 1 + here, r.y + 1, found == n, r.h > 1},
-                       canvas_plain(CANVAS_REVERSE));
+        }
         draw_ends(a, c, r, 2, d, v, there, n);
     }
     free(v), free(shown), free(there);
