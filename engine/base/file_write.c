@@ -135,3 +135,14 @@ void file_write_abandon(struct file_write *f)
     unlink(f->temp);
     forget(f);
 }
+
+int file_write_all(const char *path, const void *bytes, size_t n, struct err *e)
+{
+    struct file_write f;
+    int rc = file_write_begin(&f, path, e);
+    if (rc)
+        return rc;
+    if ((rc = file_write_bytes(&f, bytes, n, e)))
+        file_write_abandon(&f);
+    return rc ? rc : file_write_commit(&f, e);
+}

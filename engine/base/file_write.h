@@ -24,5 +24,7 @@ int file_write_patch(struct file_write *f, uint64_t at, const void *bytes, size_
 /* Sync, rename and free; on failure the file is abandoned. */
 int file_write_commit(struct file_write *f, struct err *e);
 void file_write_abandon(struct file_write *f);
+/* All of these for a file that is in memory. */
+int file_write_all(const char *path, const void *bytes, size_t n, struct err *e);
 
 #endif

@@ -20,9 +20,7 @@ static uint64_t noise_key(const struct edit_instr *instr)
 
 static float noise_at(const struct edit_instr *instr, uint64_t key, int64_t at)
 {
-    uint64_t a = splitmix64(key ^ (uint64_t)at), b = splitmix64(a);
-    double u = ((double)(a >> 11) + 0.5) * 0x1p-53, v = (double)(b >> 11) * 0x1p-53;
-    return instr->sigma * (float)(sqrt(-2.0 * log(u)) * cos(6.283185307179586 * v));
+    return instr->sigma * (float)splitmix_normal(key ^ (uint64_t)at);
 }
 
 /* An axis as noise sees it: which of the selected values lie in the view, from `base` on. */

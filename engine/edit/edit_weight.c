@@ -8,6 +8,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/ends_with.h"
 #include "names/named_weight.h"
 #include "base/nearest.h"
 
@@ -22,12 +23,6 @@ static const char *last_part(const char *pattern)
             last = p + 1;
     }
     return last;
-}
-
-static bool ends_with(const char *s, const char *end)
-{
-    size_t n = strlen(s), k = strlen(end);
-    return n >= k && strcmp(s + n - k, end) == 0;
 }
 
 bool edit_is_weight(const char *pattern)

@@ -6,6 +6,7 @@
 #include <string.h>
 #include <utf8proc.h>
 
+#include "base/ends_with.h"
 #include "base/file_read.h"
 #include "base/nearest.h"
 #include "base/splitmix.h"
@@ -170,11 +171,9 @@ static size_t name_length(const char *arg)
     return arg[n] == '=' ? n : 0;
 }
 
-static bool is_statistics(const char *path)
+bool reference_is_statistics(const char *path)
 {
-    static const char end[] = ".safetensors";
-    size_t n = strlen(path), k = sizeof end - 1;
-    return n > k && !strcmp(path + n - k, end);
+    return ends_with(path, ".safetensors");
 }
 
 /* A set of the means that a file has. */
@@ -211,7 +210,7 @@ int reference_load(struct reference_set **out, const struct model *m, int bos, c
     int rc = 0;
     if (!*path)
         rc = err_set(e, ERR_BAD_INPUT, "reference set \"%s\" · expected NAME=FILE or FILE", arg);
-    else if (is_statistics(path))
+    else if (reference_is_statistics(path))
         rc = load_means(out, name, path, e);
     else if ((rc = file_read_all(path, LIMIT_REFERENCE_BYTES, &text, &len, &why)))
         err_set(e, rc, "%s · a reference set is a text file, one prompt per line", why.text);

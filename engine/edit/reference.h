@@ -47,6 +47,8 @@ void reference_free(struct reference_set *s);
 const struct reference_set *reference_find(struct reference_set *const *sets, int32_t n,
                                            const char *name, struct err *e);
 
+/* Is a path one of statistics, by its ending? */
+bool reference_is_statistics(const char *path);
 /* The means of a hook's elements in a file of statistics, `n` of them; NULL with one line where it
  * has none. */
 struct st_tensor;

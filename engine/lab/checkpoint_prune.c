@@ -13,6 +13,7 @@
 #include <string.h>
 #include <sys/stat.h>
 
+#include "base/ends_with.h"
 #include "base/file_read.h"
 #include "base/file_write.h"
 #include "model/arch.h"
@@ -205,19 +206,6 @@ static const char *neurons_key(const struct arch *a, json_t *root, json_t **in, 
     return NULL;
 }
 
-static int file_put(const char *path, const char *bytes, size_t n, struct err *e)
-{
-    struct file_write f;
-    int rc = file_write_begin(&f, path, e);
-    if (rc)
-        return rc;
-    if ((rc = file_write_bytes(&f, bytes, n, e))) {
-        file_write_abandon(&f);
-        return rc;
-    }
-    return file_write_commit(&f, e);
-}
-
 /* config.json with another number of neurons. */
 static int config_shrink(const struct writing *w, const char *bytes, size_t len, const char *to)
 {
@@ -235,16 +223,10 @@ static int config_shrink(const struct writing *w, const char *bytes, size_t len,
     if (!rc && !(text = json_dumps(root, JSON_INDENT(2))))
         rc = err_memory(w->e, "config.json");
     if (!rc)
-        rc = file_put(to, text, strlen(text), w->e);
+        rc = file_write_all(to, text, strlen(text), w->e);
     free(text);
     json_decref(root);
     return rc;
-}
-
-static bool ends(const char *name, const char *ending)
-{
-    size_t n = strlen(name), k = strlen(ending);
-    return n >= k && !strcmp(name + n - k, ending);
 }
 
 /* Tokenizers and their like: what is small and no weights'. */
@@ -253,8 +235,8 @@ static bool is_beside(const char *name)
     static const char *const endings[] = {".json", ".txt", ".model", ".jinja", ".tiktoken"};
     bool is = false;
     for (size_t i = 0; i < sizeof endings / sizeof *endings; i++)
-        is |= ends(name, endings[i]);
-    return is && name[0] != '.' && !ends(name, ".index.json");
+        is |= ends_with(name, endings[i]);
+    return is && name[0] != '.' && !ends_with(name, ".index.json");
 }
 
 static int beside_copy(const struct writing *w, const char *name, bool shrink, const char *folder)
@@ -269,7 +251,7 @@ static int beside_copy(const struct writing *w, const char *name, bool shrink, c
     int rc = file_read_all(from, BESIDE_BYTES_MAX, &bytes, &len, w->e);
     if (!rc)
         rc = shrink && !strcmp(name, "config.json") ? config_shrink(w, bytes, len, to)
-                                                    : file_put(to, bytes, len, w->e);
+                                                    : file_write_all(to, bytes, len, w->e);
     free(bytes);
     return rc;
 }

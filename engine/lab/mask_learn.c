@@ -7,9 +7,8 @@
 #include <string.h>
 
 #include "base/list.h"
+#include "edit/edit_form.h"
 #include "measure/grad.h"
-
-static const enum site_id sites[PRUNE_PARTS] = {SITE_POST, SITE_Z};
 
 /* Beyond it a mask is 0 or 1 in f32, and x could not be had from m x. */
 static const double THETA_MAX = 12;
@@ -37,32 +36,22 @@ static double sigmoid(double x)
 
 /* ---- edits ---- */
 
-/* A path as the edit language quotes it. */
-static int quote(const char *path, char *out, size_t size, struct err *e)
-{
-    size_t n = 0;
-    for (; *path && n + 3 < size; path++) {
-        if (*path == '"' || *path == '\\')
-            out[n++] = '\\';
-        out[n++] = *path;
-    }
-    out[n] = 0;
-    return *path ? err_set(e, ERR_BAD_INPUT, "%.80s… · the path is too long", out) : 0;
-}
-
 int mask_edits(const struct pruned *p, const float *const theta[PRUNE_PARTS], const char *path,
                const char *fn, char ***texts, int32_t *n, struct err *e)
 {
     char quoted[LIMIT_EDIT_TEXT / 2], line[LIMIT_EDIT_TEXT], hook[LIMIT_NAME], mask[64];
     char **list = NULL;
     int32_t count = 0;
-    int rc = quote(path, quoted, sizeof quoted, e);
+    int len = edit_token_print(path, (int32_t)strlen(path), quoted, sizeof quoted);
+    int rc = len < (int)sizeof quoted
+                 ? 0
+                 : err_set(e, ERR_BAD_INPUT, "%.80s… · the path is too long", path);
     for (int k = 0; k < PRUNE_PARTS; k++)
         for (int32_t l = 0; l < p->n_layers && theta[k] && !rc; l++) {
             if (!p->part[k].there[l])
                 continue;
-            snprintf(line, sizeof line, "%s = mask(\"%s\", \"%s\", %s)",
-                     site_name((struct site_ref){sites[k], l}, hook), quoted,
+            snprintf(line, sizeof line, "%s = mask(%s, \"%s\", %s)",
+                     site_name((struct site_ref){prune_sites[k], l}, hook), quoted,
                      prune_mask_name((enum prune_part)k, l, mask), fn);
             char *own = malloc(strlen(line) + 1);
             if (!own || !list_room(&list, (size_t)count, sizeof *list)) {
@@ -110,7 +99,7 @@ static int take(void *user, struct site_ref s, int32_t row0, int32_t row1, const
                 struct err *e)
 {
     struct learning *j = user;
-    int k = s.id == sites[PRUNE_NEURONS] ? PRUNE_NEURONS : PRUNE_DIMS;
+    int k = s.id == prune_sites[PRUNE_NEURONS] ? PRUNE_NEURONS : PRUNE_DIMS;
     const struct pruned_part *q = &j->p->part[k];
     size_t count = (size_t)kn_count(g);
     if (count > j->room) {
@@ -140,7 +129,7 @@ static int32_t sites_of(const struct learning *j, struct site_ref *out)
     for (int k = 0; k < PRUNE_PARTS; k++)
         for (int32_t l = 0; l < j->p->n_layers && j->theta[k]; l++)
             if (j->p->part[k].there[l])
-                out[n++] = (struct site_ref){sites[k], l};
+                out[n++] = (struct site_ref){prune_sites[k], l};
     return n;
 }
 

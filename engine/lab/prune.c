@@ -9,23 +9,23 @@
 #include "base/list.h"
 #include "model/tensor_write.h"
 
-static const enum site_id sites[PRUNE_PARTS] = {SITE_POST, SITE_Z};
+const enum site_id prune_sites[PRUNE_PARTS] = {SITE_POST, SITE_Z};
 
 int pruned_init(struct pruned *p, const struct config *cfg, struct err *e)
 {
     *p = (struct pruned){.n_layers = cfg->n_layers};
     for (int k = 0; k < PRUNE_PARTS; k++) {
         struct pruned_part *q = &p->part[k];
-        if (!site_exists(cfg, sites[k]))
+        if (!site_exists(cfg, prune_sites[k]))
             continue;
-        q->n = site_row_size(cfg, sites[k], 1);
+        q->n = site_row_size(cfg, prune_sites[k], 1);
         q->group = k == PRUNE_DIMS ? cfg->d_head : 1;
         q->gone = calloc((size_t)cfg->n_layers * (size_t)q->n + 1, sizeof *q->gone);
         q->there = calloc((size_t)cfg->n_layers + 1, sizeof *q->there);
         if (!q->gone || !q->there)
             return err_memory(e, "what is pruned");
         for (int32_t l = 0; l < cfg->n_layers; l++)
-            q->there[l] = site_is_there(cfg, (struct site_ref){sites[k], l});
+            q->there[l] = site_is_there(cfg, (struct site_ref){prune_sites[k], l});
     }
     return 0;
 }
@@ -182,7 +182,7 @@ static int layer_edits(struct writing *w, const struct pruned_part *q, int k, in
 {
     char hook[LIMIT_NAME];
     const bool *gone = q->gone + l * q->n;
-    site_name((struct site_ref){sites[k], l}, hook);
+    site_name((struct site_ref){prune_sites[k], l}, hook);
     snprintf(w->head, sizeof w->head, "%s[:, ", hook);
     int rc = line_set(w, gone, q->n / q->group, q->group); /* heads, or neurons */
     for (int64_t h = 0; q->group > 1 && h < q->n / q->group && !rc; h++) {

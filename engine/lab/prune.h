@@ -8,6 +8,7 @@
 #include "lab/score.h"
 
 enum prune_part { PRUNE_NEURONS, PRUNE_DIMS, PRUNE_PARTS };
+extern const enum site_id prune_sites[PRUNE_PARTS]; /* where they lie */
 
 /* Zero-initialised: of no model. */
 struct pruned {

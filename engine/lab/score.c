@@ -161,10 +161,8 @@ void scores_draw(struct scores *s, uint64_t seed)
 {
     for (int32_t l = 0; l < s->n_layers; l++)
         for (int64_t i = 0; s->there[l] && i < s->n; i++) {
-            uint64_t key = splitmix64(splitmix64(seed) ^ (uint64_t)s->unit),
-                     a = splitmix64(splitmix64(key ^ (uint64_t)l) ^ (uint64_t)i), b = splitmix64(a);
-            double u = ((double)(a >> 11) + 0.5) * 0x1p-53, v = (double)(b >> 11) * 0x1p-53;
-            s->value[l * s->n + i] = sqrt(-2 * log(u)) * cos(6.283185307179586 * v);
+            uint64_t key = splitmix64(splitmix64(seed) ^ (uint64_t)s->unit);
+            s->value[l * s->n + i] = splitmix_normal(splitmix64(key ^ (uint64_t)l) ^ (uint64_t)i);
         }
 }
 

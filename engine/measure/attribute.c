@@ -54,11 +54,6 @@ const char *attribute_part_name(enum attribute_part p)
     return part_names[p];
 }
 
-bool attribute_axis_is_position(const struct attribute_axis *x)
-{
-    return !strcmp(x->name, "pos") || !strcmp(x->name, "src") || !strcmp(x->name, "dest");
-}
-
 int attribute_part_parse(const char *name, enum attribute_part *out, struct err *e)
 {
     for (int i = 0; i < ATTRIBUTE_PART_COUNT; i++)
@@ -223,8 +218,10 @@ static int map_axes(struct map *k, const struct sweep_kind *kind, struct err *e)
     a->axis[a->rank++] = (struct attribute_axis){.name = "layer", .size = cfg->n_layers};
     for (int i = 0; i < k->part[0].rank; i++)
         if (k->part[0].keep[i])
-            a->axis[a->rank++] = (struct attribute_axis){.name = k->part[0].word[i],
-                                                         .size = (int32_t)k->part[0].shape[i]};
+            a->axis[a->rank++] = (struct attribute_axis){
+                .name = k->part[0].word[i],
+                .size = (int32_t)k->part[0].shape[i],
+                .position = site_dim_is_position(site_table[k->part[0].site].dims[i])};
     int64_t cells = attribution_count(a), each = cells / k->n_parts;
     for (int i = 0; i < k->n_parts; i++) { /* by name: a pattern's axes stand the other way round */
         struct part *q = &k->part[i];

@@ -67,11 +67,9 @@ struct attribute_axis {
     const char *name; /* "type", "layer", "pos", "head", "neuron", "dest", "src", "component",
                          "sender", "receiver" */
     int32_t size;
+    bool position;                      /* it runs over positions of the prompt */
     char (*label)[ATTRIBUTE_LABEL_MAX]; /* [size], or NULL: numbers */
 };
-
-/* Does it run over positions of the prompt: "pos", "dest", "src"? */
-bool attribute_axis_is_position(const struct attribute_axis *x);
 
 /* What an attribution finds.  Freed with attribution_free. */
 struct attribution {

@@ -310,13 +310,13 @@ static int direct_axes(struct direct *k, enum attribute_part part, struct err *e
     if (part == ATTRIBUTE_BY_LAYER)
         a->axis[0] = (struct attribute_axis){.name = "component", .size = 2 + 2 * layer.size};
     else if (part == ATTRIBUTE_BY_POS)
-        a->axis[0] = (struct attribute_axis){.name = "pos", .size = k->n};
+        a->axis[0] = (struct attribute_axis){.name = "pos", .size = k->n, .position = true};
     else if (part == ATTRIBUTE_BY_NEURON)
         a->axis[a->rank++] = (struct attribute_axis){.name = "neuron", .size = k->cfg->d_mlp};
     else
         a->axis[a->rank++] = (struct attribute_axis){.name = "head", .size = k->cfg->n_heads};
     if (part == ATTRIBUTE_BY_HEAD_POS)
-        a->axis[a->rank++] = (struct attribute_axis){.name = "src", .size = k->n};
+        a->axis[a->rank++] = (struct attribute_axis){.name = "src", .size = k->n, .position = true};
     int rc = part == ATTRIBUTE_BY_LAYER ? attribute_axis_labels(&a->axis[0], e) : 0;
     rc = rc ? rc : attribution_alloc(a, e);
     k->sums = rc ? NULL : calloc((size_t)attribution_count(a) + 1, sizeof *k->sums);

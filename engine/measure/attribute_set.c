@@ -23,7 +23,7 @@ static int sums_open(struct sums *s, struct attribution *first, struct err *e)
     for (int i = 0; i < first->rank; i++) {
         s->of.axis[i] = first->axis[i];
         first->axis[i].label = NULL;
-        if (attribute_axis_is_position(&s->of.axis[i]))
+        if (s->of.axis[i].position)
             s->of.axis[i].size = s->columns;
     }
     s->cells = attribution_count(&s->of);
@@ -47,7 +47,7 @@ static int64_t cell_of(const struct sums *s, const struct attribution *a, int32_
     int64_t at = 0, step = 1;
     for (int i = a->rank; i-- > 0; cell /= s->of.axis[i].size) {
         int64_t v = cell % s->of.axis[i].size;
-        v = attribute_axis_is_position(&a->axis[i]) ? s->column[k][v] : v;
+        v = a->axis[i].position ? s->column[k][v] : v;
         if (v < 0)
             return -1;
         at += v * step;

@@ -14,6 +14,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "base/ends_with.h"
 #include "base/list.h"
 #include "base/nearest.h"
 #include "model/checkpoint_parts.h"
@@ -103,12 +104,6 @@ bool st_decode(const struct st_tensor *t, int64_t first, int64_t n, float *out)
 }
 
 /* ---- files ---- */
-
-static bool ends_with(const char *path, const char *ending)
-{
-    size_t len = strlen(path), n = strlen(ending);
-    return len >= n && strcmp(path + len - n, ending) == 0;
-}
 
 static int map_shard(struct shard *sh, struct err *e)
 {

@@ -5,6 +5,7 @@
  * tests/engine/test_site.c. */
 #include "model/site.h"
 
+#include "base/ends_with.h"
 #include "base/nearest.h"
 
 #include <assert.h>
@@ -286,12 +287,6 @@ static int id_of(const struct config *cfg, const char *rest, bool block)
             (found < 0 || site_exists(cfg, (enum site_id)id)))
             found = id;
     return found;
-}
-
-static bool ends_with(const char *s, const char *tail)
-{
-    size_t n = strlen(s), m = strlen(tail);
-    return m <= n && strcmp(s + n - m, tail) == 0;
 }
 
 /* nearest_is, where a name given without its beginning ("hook_z", "z") is nearer than any

@@ -3,6 +3,7 @@
 #include <string.h>
 
 #include "app.h"
+#include "base/ends_with.h"
 #include "edit/taker.h"
 
 /* The worker reads text and parameters. */
@@ -46,7 +47,6 @@ static void free_task(struct task *t)
 /* "CONFIG [PARAMS]": the last word is a file of parameters if it ends so. */
 unsigned act_TAKER(struct app *a, const char *args)
 {
-    static const char ending[] = ".safetensors";
     size_t size = strlen(args) + 1;
     struct taker_task *k = *args ? calloc(1, sizeof *k + size) : NULL;
     if (!k) {
@@ -58,8 +58,7 @@ unsigned act_TAKER(struct app *a, const char *args)
     k->cfg = &a->m->cfg;
     memcpy(k->config, args, size);
     char *last = strrchr(k->config, ' ');
-    size_t n = last ? strlen(last) : 0;
-    if (n > strlen(ending) && !strcmp(last + n - strlen(ending), ending)) {
+    if (last && ends_with(last, ".safetensors")) {
         *last = '\0';
         k->params = last + 1;
     }

@@ -126,18 +126,10 @@ int write_format(const char *path)
 
 int write_bytes(const char *path, const struct bytes *text, bool over, struct err *e)
 {
-    struct file_write f;
     if (text->failed)
         return err_memory(e, "%s", path);
     int rc = write_may(path, over, e);
-    if (!rc)
-        rc = file_write_begin(&f, path, e);
-    if (rc)
-        return rc;
-    rc = file_write_bytes(&f, text->data, text->len, e);
-    if (rc)
-        file_write_abandon(&f);
-    return rc ? rc : file_write_commit(&f, e);
+    return rc ? rc : file_write_all(path, text->data, text->len, e);
 }
 
 int write_may(const char *path, bool over, struct err *e)

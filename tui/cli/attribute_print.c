@@ -25,8 +25,7 @@ static const struct sweep_axis *swept(const struct attribute_shown *x, int axis)
 
 static bool is_position(const struct attribute_shown *x, int axis)
 {
-    return x->by_cells ? swept(x, axis)->role == SWEEP_POS
-                       : attribute_axis_is_position(&x->found.axis[axis]);
+    return x->by_cells ? swept(x, axis)->role == SWEEP_POS : x->found.axis[axis].position;
 }
 
 /* What a value of an axis is called; NULL: by its number. */

@@ -8,18 +8,6 @@
 #include "cli.h"
 #include "base/file_write.h"
 
-static int write_program(struct cli *c, const char *path, const struct bytes *text)
-{
-    struct file_write f;
-    int rc = file_write_begin(&f, path, &c->err);
-    if (rc)
-        return rc;
-    rc = file_write_bytes(&f, text->data, text->len, &c->err);
-    if (rc)
-        file_write_abandon(&f);
-    return rc ? rc : file_write_commit(&f, &c->err);
-}
-
 /* -c, and the hooks that taker's config collects at. */
 static int captures(struct cli *c, const char ***out, int *n)
 {
@@ -83,7 +71,7 @@ int cli_export(struct cli *c)
                              .grad = o->grad};
     rc = export_program(o->output ? &text : &c->out, to, &x, &c->err);
     if (!rc && o->output)
-        rc = write_program(c, o->output, &text);
+        rc = file_write_all(o->output, text.data, text.len, &c->err);
     bytes_free(&text);
     free(names);
     return rc;

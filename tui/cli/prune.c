@@ -191,7 +191,6 @@ static int edits_write(struct work *w, const char *path)
 {
     struct cli *c = w->c;
     struct bytes b = {0};
-    struct file_write f;
     char **text = NULL;
     int32_t n = 0;
     int rc = prune_edits(&w->gone, value_of(c), &text, &n, &c->err);
@@ -203,12 +202,8 @@ static int edits_write(struct work *w, const char *path)
     prune_edits_free(text, n);
     if (!rc && b.failed)
         rc = cli_memory(c);
-    if (!rc && !(rc = file_write_begin(&f, path, &c->err))) {
-        if ((rc = file_write_bytes(&f, b.data, b.len, &c->err)))
-            file_write_abandon(&f);
-        else
-            rc = file_write_commit(&f, &c->err);
-    }
+    if (!rc)
+        rc = file_write_all(path, b.data, b.len, &c->err);
     bytes_free(&b);
     return rc;
 }

@@ -100,7 +100,6 @@ int prune_png(struct cli *c, const struct prune_history *h, const char *path)
     double lo, hi;
     struct image im;
     struct bytes png = {0};
-    struct file_write f;
     if (!bounds(h, 0, SCORE_SETS, &lo, &hi))
         return err_set(&c->err, ERR_BAD_INPUT, "--png · no loss is a finite number");
     if (image_new(&im, WIDE, HIGH))
@@ -111,12 +110,9 @@ int prune_png(struct cli *c, const struct prune_history *h, const char *path)
     grid(&im);
     for (int k = 0; k < SCORE_SETS; k++)
         curve(&im, h, k, lo, hi);
-    int rc = png_out_image(&im, &png) ? cli_memory(c) : file_write_begin(&f, path, &c->err);
+    int rc = png_out_image(&im, &png) ? cli_memory(c)
+                                      : file_write_all(path, png.data, png.len, &c->err);
     image_free(&im);
-    if (!rc && (rc = file_write_bytes(&f, png.data, png.len, &c->err)))
-        file_write_abandon(&f);
-    else if (!rc)
-        rc = file_write_commit(&f, &c->err);
     bytes_free(&png);
     if (!rc)
         snprintf(c->note, sizeof c->note,

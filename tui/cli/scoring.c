@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "lab/about.h"
+#include "edit/reference.h"
 #include "texts.h"
 
 int scoring_rest(void *user, const struct gather_news *news, struct err *e)
@@ -13,13 +14,6 @@ int scoring_rest(void *user, const struct gather_news *news, struct err *e)
     (void)e;
     long_work_tell(&s->work, news);
     return 0;
-}
-
-static bool is_stats(const char *path)
-{
-    static const char ending[] = ".safetensors";
-    size_t n = strlen(path), k = sizeof ending - 1;
-    return n > k && !strcmp(path + n - k, ending);
 }
 
 static int open_set(struct scoring *s, int which, const char *path)
@@ -37,7 +31,7 @@ static int open_set(struct scoring *s, int which, const char *path)
                        "often · a file",
                        names[which]);
     *set = (struct score_set){.path = path, .texts = &s->texts};
-    if (!is_stats(path))
+    if (!reference_is_statistics(path))
         return 0;
     int rc = stats_read(&s->stats[which], path, e);
     *set = (struct score_set){.stats = &s->stats[which]};

@@ -3,6 +3,7 @@
  * A hook point becomes a module's input or output.  Of several modules that show one tensor, an
  * edit of its value takes the first that the model reaches and an edit of its gradient the last:
  * the others then see it.  Tested in tests/tui/test_export.c and test_export.py. */
+#include "base/ends_with.h"
 #include "export/export_place.h"
 
 #include <stdio.h>
@@ -167,9 +168,7 @@ static int row_of(const struct exporter *x, const struct points *p, struct site_
 /* Does a module run before attention, though its site comes after? */
 static bool runs_early(const struct config *cfg, const char *module)
 {
-    const char *end = cfg->arch->early_norm;
-    size_t n = strlen(module), k = end ? strlen(end) : 0;
-    return k && n >= k && !strcmp(module + n - k, end);
+    return cfg->arch->early_norm && ends_with(module, cfg->arch->early_norm);
 }
 
 static int place_site(const struct exporter *x, struct points *p, struct site_ref s, enum use use,

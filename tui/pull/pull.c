@@ -270,7 +270,6 @@ static int write_ref(const struct pull *p, struct err *e)
 {
     char path[PATH_MAX], *old = NULL;
     size_t len;
-    struct file_write f;
     const char *revision = p->o->revision ? p->o->revision : "main";
     if (!strcmp(revision, p->listing.commit))
         return 0;
@@ -282,11 +281,8 @@ static int write_ref(const struct pull *p, struct err *e)
     free(old);
     if (same)
         return 0;
-    if ((rc = pull_folders(path, e)) || (rc = file_write_begin(&f, path, e)))
-        return rc;
-    if ((rc = file_write_bytes(&f, p->listing.commit, strlen(p->listing.commit), e)))
-        file_write_abandon(&f);
-    return rc ? rc : file_write_commit(&f, e);
+    rc = pull_folders(path, e);
+    return rc ? rc : file_write_all(path, p->listing.commit, strlen(p->listing.commit), e);
 }
 
 /* What tells backup programs that all this can be fetched again (bford.info/cachedir). */
@@ -297,14 +293,8 @@ static void tag_cache(const struct pull *p)
                  "# This file is a cache directory tag: what lies here can be fetched again.\n"
                  "# For information about cache directory tags see https://bford.info/cachedir/\n";
     char path[PATH_MAX];
-    struct file_write f;
-    if (pull_path(path, NULL, "%s/CACHEDIR.TAG", p->root) || access(path, F_OK) == 0 ||
-        file_write_begin(&f, path, NULL))
-        return;
-    if (file_write_bytes(&f, text, sizeof text - 1, NULL))
-        file_write_abandon(&f);
-    else
-        file_write_commit(&f, NULL);
+    if (!pull_path(path, NULL, "%s/CACHEDIR.TAG", p->root) && access(path, F_OK) != 0)
+        (void)file_write_all(path, text, sizeof text - 1, NULL);
 }
 
 /* Links from the last to the first, config.json, without which nothing is opened; then the ref. */

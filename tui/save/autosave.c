@@ -19,18 +19,6 @@ struct autosave {
     struct err err;
 };
 
-static int write_text(const char *path, const char *text, size_t len, struct err *e)
-{
-    struct file_write f;
-    int rc = file_write_begin(&f, path, e);
-    if (rc)
-        return rc;
-    rc = file_write_bytes(&f, text, len, e);
-    if (rc)
-        file_write_abandon(&f);
-    return rc ? rc : file_write_commit(&f, e);
-}
-
 static void *run(void *arg)
 {
     struct autosave *s = arg;
@@ -45,7 +33,7 @@ static void *run(void *arg)
         struct err e = {0};
         s->next = NULL;
         pthread_mutex_unlock(&s->lock);
-        int rc = write_text(s->path, text, len, &e);
+        int rc = file_write_all(s->path, text, len, &e);
         free(text);
         pthread_mutex_lock(&s->lock);
         s->failed = rc < 0;

@@ -238,16 +238,9 @@ static const char *history_path(const char *folder, char buf[PATH_MAX])
 /* A file that has grown long keeps its second half. */
 static void cut_history(const char *path, const char *text, size_t n)
 {
-    struct file_write f;
-    struct err e;
     const char *half = memchr(text + n / 2, '\n', n - n / 2);
-    if (!half || file_write_begin(&f, path, &e))
-        return;
-    half++;
-    if (file_write_bytes(&f, half, (size_t)(text + n - half), &e))
-        file_write_abandon(&f);
-    else
-        file_write_commit(&f, &e);
+    if (half)
+        (void)file_write_all(path, half + 1, (size_t)(text + n - half - 1), NULL);
 }
 
 /* The last bytes of a file, from the beginning of a line on; NULL: none. */
