@@ -106,11 +106,17 @@ static bool step(struct driver *d, struct keys *keys)
     return answered;
 }
 
+#ifdef __SANITIZE_ADDRESS__
+enum { EVENTS = 500 };
+#else
+enum { EVENTS = 1500 };
+#endif
+
 static void monkey(const char *model)
 {
     static const int32_t tokens[] = {0, 5, 9, 5, 9, 13, 21, 5};
     static struct driver d;
-    int events = getenv("BORE_MONKEY") ? (int)strtol(getenv("BORE_MONKEY"), NULL, 10) : 1500;
+    int events = getenv("BORE_MONKEY") ? (int)strtol(getenv("BORE_MONKEY"), NULL, 10) : EVENTS;
     seed = 12345;
     if (getenv("BORE_MONKEY_SEED"))
         seed = (uint32_t)strtoul(getenv("BORE_MONKEY_SEED"), NULL, 10) | 1u;
