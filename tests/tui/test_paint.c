@@ -9,6 +9,7 @@
 #include "driver.h"
 #include "term/paint.h"
 #include "term/pictures.h"
+#include "term/shift.h"
 #include "unit.h"
 
 enum { W = 120, H = 40, TOKENS = 64, MOVES = 40, BYTES = 400 };
@@ -164,6 +165,74 @@ static void test_old(void **state)
     assert_true(arrived((struct rect){0, 0, W, H}));
 }
 
+/* A list that scrolls by a row is moved by the terminal, which then has all of the frame. */
+static void test_scroll(void **state)
+{
+    (void)state;
+    const struct rect all = {0, 0, W, H};
+    int bytes[MOVES], n = 0;
+    driver_keys(&d, "1gg");
+    paint_forget(paint);
+    clearok(curscr, TRUE);
+    int whole = draw();
+    for (int i = 1; i < TOKENS; i++) {
+        int32_t top = d.app->row_top;
+        driver_keys(&d, "j");
+        int sent_now = draw();
+        assert_true(arrived(all));
+        if (d.app->row_top > top && n < MOVES)
+            bytes[n++] = sent_now;
+    }
+    assert_true(n > 10);
+    qsort(bytes, (size_t)n, sizeof bytes[0], compare);
+    assert_in_range(bytes[n / 2], 1, whole / 4);
+    driver_keys(&d, "gg");
+    draw();
+    assert_true(arrived(all));
+    for (int i = 0; i < 16; i++) { /* several rows at once, both ways, popups in between */
+        static const char *const keys[] = {"<C-d>", "3j", "<C-u>", "?", "<Esc>", "5j", "G", "9k"};
+        driver_keys(&d, keys[i % 8]);
+        draw();
+        assert_true(arrived(all));
+    }
+}
+
+/* Rows of a screen, each its own number; those of `lo` to `hi` moved by `by`. */
+static void fill_rows(struct canvas_cell *c, int lo, int hi, int by)
+{
+    for (int y = 0; y < H; y++)
+        for (int x = 0; x < W; x++) {
+            bool inside = y >= lo && y <= hi;
+            struct canvas_cell *cell = &c[y * W + x];
+            *cell = (struct canvas_cell){.width = 1, .style = canvas_plain(0)};
+            /* beside the rows stands what does not move */
+            snprintf(cell->text, sizeof cell->text, "%c",
+                     x < W - 20 ? 33 + (7 * (inside ? y + by : y) + x + 900) % 90
+                                : 33 + (y + x) % 90);
+        }
+}
+
+static void test_shift(void **state)
+{
+    (void)state;
+    static struct canvas_cell was[W * H], now[W * H];
+    static const struct shift moves[] = {{2, 38, 1}, {2, 38, -1}, {5, 30, 3}, {0, 39, -9}};
+    fill_rows(was, 0, -1, 0);
+    for (size_t i = 0; i < sizeof moves / sizeof moves[0]; i++) {
+        struct shift m = moves[i], found = {0};
+        fill_rows(now, m.lo, m.hi, m.by);
+        assert_true(shift_find(was, now, W, H, W - 20, &found));
+        assert_int_equal(found.by, m.by);
+        assert_in_range(found.lo, m.by < 0 ? m.lo + m.by < 0 ? 0 : m.lo + m.by : m.lo, m.lo);
+        assert_in_range(found.hi, m.hi, H - 1);
+    }
+    struct shift none;
+    assert_false(shift_find(was, was, W, H, W, &none));
+    fill_rows(now, 20, 22, 1); /* a few rows: less is written as it is */
+    now[21 * W].text[0] = '!', now[22 * W].text[0] = '!', now[20 * W].text[0] = '!';
+    assert_false(shift_find(was, now, W, H, W, &none));
+}
+
 /* The attributes that the terminal has in a cell of the first row. */
 static attr_t attributes(int x)
 {
@@ -301,7 +370,8 @@ int main(void)
     d.frame.caps.depth = COLOR_DEPTH_256;
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_views),  cmocka_unit_test(test_waiting),
-        cmocka_unit_test(test_old),    cmocka_unit_test(test_gaps),
+        cmocka_unit_test(test_old),    cmocka_unit_test(test_scroll),
+        cmocka_unit_test(test_shift),  cmocka_unit_test(test_gaps),
         cmocka_unit_test(test_pixels), cmocka_unit_test(test_eight_colours)};
     int failed = cmocka_run_group_tests(tests, NULL, NULL);
     driver_close(&d);

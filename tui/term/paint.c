@@ -6,9 +6,12 @@
 #include <string.h>
 #include <wchar.h>
 
+#include "shift.h"
+
 struct paint {
     struct canvas_cell *was; /* what the ncurses screen holds */
     int w, h;
+    bool pictures;             /* the last frame had some as pixels */
     struct rect panel, beside; /* of the last frame; empty: none, or something lay over it */
 };
 
@@ -86,12 +89,6 @@ static bool same_style(const struct canvas_style *a, const struct canvas_style *
     return a->fg == b->fg && a->bg == b->bg && a->attr == b->attr;
 }
 
-static bool same_cell(const struct canvas_cell *a, const struct canvas_cell *b)
-{
-    return a->width == b->width && same_style(&a->style, &b->style) &&
-           strcmp(a->text, b->text) == 0;
-}
-
 /* Row y below a picture: eight columns of space and no-break space spell y in binary. */
 static struct canvas_cell filler(int x, int y)
 {
@@ -138,39 +135,84 @@ static void keep_panel(const struct paint *p, const struct frame *f, struct canv
     }
 }
 
-void paint_frame(struct paint *p, const struct frame *f, const bool *show)
+static void put_cells(const struct paint *p, const struct canvas_cell *now, enum color_depth depth)
+{
+    for (int y = 0; y < p->h; y++)
+        for (int x = 0; x < p->w; x++) {
+            const struct canvas_cell *cell = &now[y * p->w + x];
+            if (cell->width && (!p->was || !shift_same_cell(cell, &p->was[y * p->w + x])))
+                put_cell(x, y, cell, depth);
+        }
+}
+
+/* Rows that move together are moved by the terminal, and all that stands beside them: ncurses
+ * does that by itself where whole rows are alike, so first they are. */
+static void move_rows(struct paint *p, const struct frame *f, const struct canvas_cell *now)
+{
+    struct shift s;
+    int w = p->w, columns = f->panel.x > w / 3 ? f->panel.x : w;
+    if (!p->was || p->pictures || f->n_popups || !shift_find(p->was, now, w, p->h, columns, &s))
+        return;
+    size_t cells = (size_t)w * (size_t)p->h;
+    struct canvas_cell *moved = malloc(cells * sizeof *moved);
+    if (!moved)
+        return;
+    memcpy(moved, p->was, cells * sizeof *moved);
+    for (int y = s.lo; y <= s.hi; y++) {
+        int from = y + s.by;
+        memcpy(&moved[y * w], from < s.lo || from > s.hi ? &now[y * w] : &p->was[from * w],
+               (size_t)w * sizeof *moved);
+    }
+    put_cells(p, moved, f->caps.depth);
+    wnoutrefresh(stdscr);
+    doupdate();
+    free(p->was);
+    p->was = moved;
+}
+
+/* The frame's cells as the terminal is to have them; NULL: memory is out. */
+static struct canvas_cell *cells_of(struct paint *p, const struct frame *f, const bool *show)
 {
     const struct canvas *c = f->canvas;
     size_t cells = (size_t)c->w * (size_t)c->h;
     struct canvas_cell *now = malloc(cells * sizeof *now);
     if (!now)
-        return;
+        return NULL;
     memcpy(now, c->cell, cells * sizeof *now);
     for (int y = 0; y < c->h; y++)
         join_words(&now[y * c->w], c->w);
     for (int i = 0; i < f->n_pictures; i++) {
         struct rect part[1 + 4 * FRAME_POPUPS_MAX];
         int n = show[i] ? frame_visible(f, f->picture[i].r, part, 1 + 4 * FRAME_POPUPS_MAX) : 0;
+        p->pictures |= n > 0;
         for (int k = 0; k < n; k++)
             for (int y = part[k].y; y < part[k].y + part[k].h; y++)
                 for (int x = part[k].x; x < part[k].x + part[k].w; x++)
                     now[y * c->w + x] = filler(x - f->picture[i].r.x, y);
     }
-    bool all = !p->was || p->w != c->w || p->h != c->h;
-    if (all)
+    return now;
+}
+
+void paint_frame(struct paint *p, const struct frame *f, const bool *show)
+{
+    const struct canvas *c = f->canvas;
+    bool pictures = p->pictures;
+    p->pictures = false;
+    struct canvas_cell *now = cells_of(p, f, show);
+    if (!now)
+        return;
+    if (!p->was || p->w != c->w || p->h != c->h) {
+        paint_forget(p);
         werase(stdscr);
-    else
+    } else {
         keep_panel(p, f, now);
-    for (int y = 0; y < c->h; y++)
-        for (int x = 0; x < c->w; x++) {
-            const struct canvas_cell *cell = &now[y * c->w + x];
-            if (cell->width && (all || !same_cell(cell, &p->was[y * c->w + x])))
-                put_cell(x, y, cell, f->caps.depth);
-        }
+    }
+    p->w = c->w, p->h = c->h;
+    if (!pictures)
+        move_rows(p, f, now);
+    put_cells(p, now, f->caps.depth);
     free(p->was);
     p->was = now;
-    p->w = c->w;
-    p->h = c->h;
     p->panel = f->n_popups ? (struct rect){0} : f->panel;
     p->beside = f->n_popups ? (struct rect){0} : f->beside;
 }
