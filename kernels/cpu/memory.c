@@ -12,8 +12,15 @@ enum {
     ALONE = 8 << 20 /* larger buffers have a slab each */
 };
 
+struct hole {
+    struct hole *next;
+    char *at;
+    size_t size;
+};
+
 struct slab {
     struct slab *next;
+    struct hole *holes; /* released, by address, no two of them side by side */
     char *at;
     size_t size, used;
     int buffers;
@@ -53,19 +60,59 @@ static struct slab *slab_new(struct memory *m, size_t size)
     return *place = s;
 }
 
+/* The first hole that is large enough, or its beginning; NULL: there is none. */
+static char *hole_take(struct memory *m, size_t size)
+{
+    for (struct slab *s = m->slabs; s; s = s->next)
+        for (struct hole **at = &s->holes, *h; (h = *at); at = &h->next) {
+            if (h->size < size)
+                continue;
+            char *mem = h->at;
+            h->at += size, h->size -= size;
+            if (!h->size)
+                *at = h->next, free(h);
+            s->buffers++;
+            return mem;
+        }
+    return NULL;
+}
+
+/* One more, together with those beside it.  Without memory for it its addresses are lost until the
+ * slab goes. */
+static void hole_add(struct slab *s, char *mem, size_t size)
+{
+    struct hole **at = &s->holes, *before = NULL;
+    while (*at && (*at)->at < mem)
+        before = *at, at = &before->next;
+    struct hole *h = *at;
+    if (before && before->at + before->size == mem) {
+        before->size += size;
+        if (h && mem + size == h->at)
+            before->size += h->size, before->next = h->next, free(h);
+    } else if (h && mem + size == h->at) {
+        h->at = mem, h->size += size;
+    } else if ((h = malloc(sizeof *h))) {
+        *h = (struct hole){*at, mem, size};
+        *at = h;
+    }
+}
+
 void *memory_alloc(struct memory *m, size_t bytes)
 {
     if (bytes > SIZE_MAX / 2)
         return NULL;
     size_t size = rounded(bytes ? bytes : 1, PAGE);
     struct slab *s = m->slabs;
+    void *mem = size > ALONE ? NULL : hole_take(m, size);
+    if (mem)
+        return mem;
     if (size > ALONE)
         s = slab_new(m, rounded(size, HUGE));
     else if (!s || s->size - s->used < size)
         s = slab_new(m, SLAB);
     if (!s)
         return NULL;
-    void *mem = s->at + s->used;
+    mem = s->at + s->used;
     s->used += size;
     s->buffers++;
     return mem;
@@ -75,6 +122,8 @@ static void slab_drop(struct slab **at)
 {
     struct slab *s = *at;
     *at = s->next;
+    for (struct hole *h; (h = s->holes); free(h))
+        s->holes = h->next;
     munmap(s->at, s->size);
     free(s);
 }
@@ -82,14 +131,17 @@ static void slab_drop(struct slab **at)
 void memory_release(struct memory *m, void *mem, size_t bytes)
 {
     struct slab **at = &m->slabs;
+    size_t size = rounded(bytes ? bytes : 1, PAGE);
     if (!mem)
         return;
     while ((char *)mem < (*at)->at || (char *)mem >= (*at)->at + (*at)->size)
         at = &(*at)->next;
-    if (--(*at)->buffers == 0)
+    if (--(*at)->buffers == 0) {
         slab_drop(at);
-    else
-        madvise(mem, rounded(bytes ? bytes : 1, PAGE), MADV_DONTNEED);
+        return;
+    }
+    madvise(mem, size, MADV_DONTNEED); /* zeros when it is handed out again */
+    hole_add(*at, mem, size);
 }
 
 void memory_free(struct memory *m)

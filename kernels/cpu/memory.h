@@ -3,9 +3,10 @@
  * A run that keeps every site has thousands of buffers, and touching fresh pages of 4 KiB one by
  * one costs as much as computing what goes into them.  So buffers are cut one after the other from
  * slabs that the kernel may back with pages of 2 MiB.  A released buffer gives its pages back at
- * once, a slab its addresses when the last of its buffers is released; nothing is handed out twice
- * in between, so that all memory is zero.  One thread at a time.  Tested in
- * tests/kernels/test_memory.c. */
+ * once, which leaves zeros, and its place to the next one that fits: the kernel fills holes in huge
+ * pages again in its own time, so that holes left alone would become memory that grows.  A slab
+ * goes with the last of its buffers.  One thread at a time.  Tested in tests/kernels/test_memory.c.
+ */
 #ifndef KN_CPU_MEMORY_H
 #define KN_CPU_MEMORY_H
 

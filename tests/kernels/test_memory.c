@@ -12,14 +12,15 @@ static bool is_zero(const unsigned char *p, size_t n)
     return n == 0 || (p[0] == 0 && memcmp(p, p + 1, n - 1) == 0);
 }
 
-/* Kilobytes of the process' own memory. */
-static long own_memory(void)
+/* Kilobytes of one kind of the process' memory. */
+static long status_kb(const char *kind)
 {
     long kb = -1;
     char line[200];
     FILE *f = fopen("/proc/self/status", "r");
     while (f && fgets(line, sizeof line, f))
-        sscanf(line, "RssAnon: %ld", &kb);
+        if (!strncmp(line, kind, strlen(kind)))
+            sscanf(line + strlen(kind), ": %ld", &kb);
     if (f)
         fclose(f);
     return kb;
@@ -70,7 +71,7 @@ static void test_memory_goes_back(void **state)
     enum { EACH = 1 << 20, MANY = 256 };
     struct memory m = {0};
     void *all[MANY], *stays[MANY / 16];
-    long before = own_memory();
+    long before = status_kb("RssAnon");
     if (before < 0)
         skip();
     for (int i = 0; i < MANY; i++) {
@@ -78,14 +79,44 @@ static void test_memory_goes_back(void **state)
         if (i % 16 == 0)
             stays[i / 16] = memory_alloc(&m, 64);
     }
-    assert_true(own_memory() > before + MANY * 1024 * 9 / 10);
+    assert_true(status_kb("RssAnon") > before + MANY * 1024 * 9 / 10);
     for (int i = 0; i < MANY; i++)
         memory_release(&m, all[i], EACH);
-    assert_true(own_memory() < before + MANY * 1024 / 4);
+    assert_true(status_kb("RssAnon") < before + MANY * 1024 / 4);
     for (int i = 0; i < MANY / 16; i++)
         memory_release(&m, stays[i], 64);
     assert_null(m.slabs);
     memory_release(&m, NULL, 0);
+}
+
+/* Buffers of many sizes come and go, some of them seldom: all of them together hold little more
+ * than they are. */
+static void test_places_are_taken_again(void **state)
+{
+    (void)state;
+    enum { LIVE = 1024, TURNS = 40000, MOST = 64 << 10 };
+    struct memory m = {0};
+    static struct {
+        void *at;
+        size_t n;
+    } b[LIVE];
+    uint64_t seed = 11;
+    long before = status_kb("VmSize");
+    if (before < 0)
+        skip();
+    for (int i = 0; i < TURNS; i++) {
+        seed = seed * 6364136223846793005u + 1442695040888963407u;
+        size_t k = (size_t)(seed >> 40) % LIVE;
+        if (b[k].at && k < LIVE / 4 && i % 64)
+            continue;
+        memory_release(&m, b[k].at, b[k].n);
+        b[k].n = 1 + (size_t)(seed >> 20) % MOST;
+        assert_non_null(b[k].at = memory_alloc(&m, b[k].n));
+    }
+    assert_true(status_kb("VmSize") - before < 3 * LIVE * MOST / 2 / 1024);
+    for (int i = 0; i < LIVE; i++)
+        memory_release(&m, b[i].at, b[i].n);
+    assert_null(m.slabs);
 }
 
 static void test_what_cannot_be_had(void **state)
@@ -105,6 +136,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_buffers_are_apart_and_zero),
         cmocka_unit_test(test_memory_goes_back),
+        cmocka_unit_test(test_places_are_taken_again),
         cmocka_unit_test(test_what_cannot_be_had),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
