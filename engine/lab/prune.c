@@ -119,9 +119,7 @@ static int line_end(struct writing *w)
     if (!w->used)
         return 0;
     if (w->n == LIMIT_EDITS)
-        return err_set(w->e, ERR_BAD_INPUT,
-                       "more than %d edits · -o FILE.safetensors makes masks of them, an edit for "
-                       "each layer",
+        return err_set(w->e, ERR_BAD_INPUT, "more than %d edits · take away fewer at once",
                        LIMIT_EDITS);
     size_t at = strlen(w->line);
     snprintf(w->line + at, sizeof w->line - at, "}] = %s", w->value);

@@ -2,6 +2,7 @@
  * (sweep_parts.h). */
 #include "measure/sweep_parts.h"
 
+#include <assert.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -104,21 +105,40 @@ int sweep_cell_text(const struct sweep *s, int32_t cell, char *buf, size_t size)
 
 /* Edits of one cell on their way to a program. */
 struct edits {
-    struct edit *item[LIMIT_EDITS];
-    bool on[LIMIT_EDITS];
-    int32_t n, kept; /* the first `kept` are the prompt's own */
+    struct edit **item;
+    bool *on;              /* [room], as item */
+    int32_t n, kept, room; /* the first `kept` are the prompt's own */
 };
+
+static int edits_init(struct edits *l, const struct sweep_side *d, int32_t more, struct err *e)
+{
+    *l = (struct edits){.room = d->target.n_edits + more};
+    l->item = calloc((size_t)l->room + 1, sizeof(struct edit *));
+    l->on = calloc((size_t)l->room + 1, sizeof *l->on);
+    for (; l->item && l->n < d->target.n_edits; l->n++)
+        l->item[l->n] = d->target.edits[l->n];
+    l->kept = l->n;
+    return l->item && l->on ? 0 : err_memory(e, "edits");
+}
+
+static void edits_free(struct edits *l)
+{
+    while (l->n > l->kept)
+        edit_free(l->item[--l->n]);
+    free(l->item), free(l->on);
+}
 
 static int edits_parse(struct edits *l, const char *text, struct err *e)
 {
-    if (l->n == LIMIT_EDITS)
-        return err_set(e, ERR_BAD_INPUT, "more than %d edits in one cell", LIMIT_EDITS);
+    assert(l->n < l->room);
     int rc = edit_parse(&l->item[l->n], text, e);
     if (rc)
         err_prefix(e, "cell \"%.100s\"", text);
     l->n += !rc;
     return rc;
 }
+
+enum { FROZEN_MOST = 2 };
 
 /* On the way from sender to receivers attention gives what it gave. */
 static int edits_freeze(const struct sweep *s, struct edits *l, struct err *e)
@@ -134,28 +154,23 @@ int sweep_cell_program(struct sweep *s, struct sweep_side *d, int32_t cell, enum
 {
     char text[LIMIT_EDIT_TEXT];
     struct edit_context ctx = sweep_context(s, d);
-    struct edits *l = calloc(1, sizeof *l);
-    if (!l)
-        return err_memory(e, "edits");
-    for (; l->n < d->target.n_edits; l->n++)
-        l->item[l->n] = d->target.edits[l->n];
-    l->kept = l->n;
+    struct edits l;
     int32_t first = half == SWEEP_RECEIVERS ? s->n_senders : 0,
             end = half == SWEEP_SENDERS ? s->n_senders : cell_edits(s, cell);
-    for (int32_t i = 0; i < LIMIT_EDITS; i++)
-        l->on[i] = half != SWEEP_OWN || i >= l->kept;
-    int rc = half == SWEEP_SENDERS ? edits_freeze(s, l, e) : 0;
+    int rc = edits_init(&l, d, end - first + FROZEN_MOST, e);
+    for (int32_t i = 0; i < l.room && !rc; i++)
+        l.on[i] = half != SWEEP_OWN || i >= l.kept;
+    if (!rc && half == SWEEP_SENDERS)
+        rc = edits_freeze(s, &l, e);
     for (int32_t i = first; i < end && !rc; i++) {
         bool there;
         rc = sweep_cell_edit(s, d, cell, i, text, &there, e);
         if (!rc && there)
-            rc = edits_parse(l, text, e);
+            rc = edits_parse(&l, text, e);
     }
     if (!rc)
-        rc = edit_resolve(out, l->item, l->on, l->n, &ctx, e);
-    while (l->n > l->kept)
-        edit_free(l->item[--l->n]);
-    free(l);
+        rc = edit_resolve(out, l.item, l.on, l.n, &ctx, e);
+    edits_free(&l);
     return rc;
 }
 

@@ -88,17 +88,23 @@ static int source_check(const struct run *r, const struct edit_instr *a, const s
     return 0;
 }
 
+/* The sites of a layer are compared, not its instructions, of which there may be thousands: those
+ * of a site stand together, as do those of a layer (edit.h). */
 static int inputs_check(const struct run *r, const struct edit_program *p, struct err *e)
 {
-    for (int32_t i = 0; i < p->n_instrs; i++)
-        for (int32_t j = 0; j < i; j++) {
-            struct site_ref a = p->instrs[j].site, b = p->instrs[i].site;
-            if (a.layer == b.layer && r->m->plan->conflicts[a.id][b.id])
+    bool edited[SITE_COUNT] = {false};
+    for (int32_t i = 0; i < p->n_instrs; i++) {
+        struct site_ref b = p->instrs[i].site, before = p->instrs[i ? i - 1 : 0].site;
+        if (b.layer != before.layer)
+            memset(edited, 0, sizeof edited);
+        for (int a = 0; a < SITE_COUNT && !edited[b.id]; a++)
+            if (edited[a] && r->m->plan->conflicts[a][b.id])
                 return err_set(
                     e, ERR_BAD_INPUT,
                     "layer %d · %s and %s cannot both be edited · one would hide the other",
-                    a.layer, site_table[a.id].name, site_table[b.id].name);
-        }
+                    b.layer, site_table[a].name, site_table[b.id].name);
+        edited[b.id] = true;
+    }
     return 0;
 }
 

@@ -259,13 +259,52 @@ static void long_sets(void **state)
     assert_int_equal(commas, q->count); /* one between pos and set, and between the others */
     prune_edits_free(text, n);
     pruned_free(&p);
-    cfg.d_mlp = LIMIT_D_MLP, cfg.n_layers = 30;
+    cfg.d_mlp = LIMIT_D_MLP;
     assert_int_equal(pruned_init(&p, &cfg, NULL), 0);
     q = &p.part[PRUNE_NEURONS];
     for (int64_t i = 0; i < p.n_layers * q->n; i += 2)
         q->gone[i] = true, q->count++;
-    assert_int_equal(prune_edits(&p, "0", &text, &n, &e), ERR_BAD_INPUT);
-    assert_non_null(strstr(e.text, "more than 1024 edits"));
+    char value[LIMIT_EDIT_TEXT - 90] = ""; /* leaves a line a few neurons */
+    memset(value, '0', sizeof value - 1);
+    assert_int_equal(prune_edits(&p, value, &text, &n, &e), ERR_BAD_INPUT);
+    assert_non_null(strstr(e.text, "more than 65536 edits"));
+    pruned_free(&p);
+    fixture_close(&f);
+}
+
+/* Dims of many heads are an edit for each head, neurons a few for each layer, whatever their
+ * number: as many as a model of billions has are a run's. */
+static void many(void **state)
+{
+    (void)state;
+    struct err e = {0};
+    struct pruned p;
+    char **text;
+    int32_t n;
+    struct fixture f = fixture_open("gpt2");
+    struct config cfg = f.m->cfg;
+    cfg.n_layers = 80, cfg.n_heads = cfg.n_kv_heads = 64, cfg.d_head = 128, cfg.d_mlp = 28672;
+    assert_int_equal(pruned_init(&p, &cfg, NULL), 0);
+    for (int k = 0; k < PRUNE_PARTS; k++)
+        for (int64_t i = 0, all = p.n_layers * p.part[k].n; i < all; i += k ? 7 : 229)
+            p.part[k].gone[i] = true, p.part[k].count++;
+    assert_true(p.part[PRUNE_NEURONS].count > 10000);
+    if (prune_edits(&p, "0", &text, &n, &e))
+        fail_msg("%s", e.text);
+    assert_int_equal(n, 80 + 80 * 64);
+    struct edit **edits = calloc((size_t)n, sizeof *edits);
+    for (int32_t i = 0; i < n; i++)
+        assert_int_equal(edit_parse(&edits[i], text[i], &e), 0);
+    const struct edit_context ctx = {.cfg = &cfg, .n_pos = 4};
+    struct edit_program *prog = NULL;
+    if (edit_resolve(&prog, edits, NULL, n, &ctx, &e))
+        fail_msg("%s", e.text);
+    assert_int_equal(prog->n_instrs, n);
+    edit_program_free(prog);
+    for (int32_t i = 0; i < n; i++)
+        edit_free(edits[i]);
+    free(edits);
+    prune_edits_free(text, n);
     pruned_free(&p);
     fixture_close(&f);
 }
@@ -275,7 +314,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(top_share),           cmocka_unit_test(history),
         cmocka_unit_test(per_layer_and_heads), cmocka_unit_test(masks_are_edits),
-        cmocka_unit_test(long_sets),
+        cmocka_unit_test(long_sets),           cmocka_unit_test(many),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -128,10 +128,16 @@ static int state_restore(struct edit_list *l, const char *state, struct err *e)
     return 0;
 }
 
+static void past_free(struct edit_list *l, int i)
+{
+    l->past_bytes -= strlen(l->past[i]) + 1;
+    free(l->past[i]);
+}
+
 void edit_list_forget(struct edit_list *l)
 {
     for (int i = l->at + 1; i < l->n_past; i++)
-        free(l->past[i]);
+        past_free(l, i);
     l->n_past = l->at + 1;
 }
 
@@ -157,8 +163,10 @@ static int state_push(struct edit_list *l, const char *state, struct err *e)
     edit_list_forget(l);
     l->past[++l->at] = copy;
     l->n_past = l->at + 1;
-    if (l->n_past > EDIT_LIST_UNDO_MAX) {
-        free(l->past[0]);
+    l->past_bytes += strlen(copy) + 1;
+    while (l->n_past > EDIT_LIST_UNDO_MAX ||
+           (l->past_bytes > EDIT_LIST_UNDO_BYTES && l->n_past > 2)) {
+        past_free(l, 0);
         memmove(l->past, l->past + 1, (size_t)--l->n_past * sizeof *l->past);
         l->at--;
     }
@@ -181,6 +189,7 @@ int edit_list_init(struct edit_list *l, struct err *e)
         return no_memory(e);
     }
     l->n_past = 1;
+    l->past_bytes = 1;
     return 0;
 }
 

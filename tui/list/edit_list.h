@@ -8,7 +8,8 @@
 
 #include "edit/edit.h"
 
-enum { EDIT_LIST_UNDO_MAX = 1000 };
+/* How far back undo goes: states, and bytes of all of them, but always one step. */
+enum { EDIT_LIST_UNDO_MAX = 1000, EDIT_LIST_UNDO_BYTES = 1 << 26 };
 
 struct edit_list {
     struct edit **edit; /* [n]; parsed */
@@ -19,7 +20,8 @@ struct edit_list {
     int n;
     char **past; /* states as text, oldest first; past[at] is the present */
     int n_past, at;
-    bool no_files; /* new edits that name a file are refused: a guest's (share/host.h) */
+    size_t past_bytes; /* of all states with their NULs */
+    bool no_files;     /* new edits that name a file are refused: a guest's (share/host.h) */
 };
 
 int edit_list_init(struct edit_list *l, struct err *e);
