@@ -97,10 +97,12 @@ struct arch {
     const struct arch_word *words;     /* NULL: none */
     const struct arch_tensor *tensors; /* ends with a NULL name */
     const struct alias_row *names;     /* Hugging Face's module paths, taker's points */
-    bool closed_attention;  /* Hugging Face's module computes scores within: no function of its file
-                               that a program could put its own in place of */
-    bool adds_in_place;     /* its block adds to what the MLP returned where that lies */
-    bool flat_mlp;          /* its MLP works on the rows of all texts, [rows, d] */
+    bool closed_attention; /* Hugging Face's module computes scores within: no function of its file
+                              that a program could put its own in place of */
+    bool adds_in_place;    /* its block adds to what the MLP returned where that lies */
+    bool
+        heads_divide; /* its configuration refuses a hidden size that is no multiple of the heads */
+    bool flat_mlp;    /* its MLP works on the rows of all texts, [rows, d] */
     const char *early_norm; /* its norm of the MLP that runs before attention does, or NULL */
     struct arch_lens lens;
 };

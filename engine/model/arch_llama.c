@@ -100,9 +100,10 @@ const struct alias_row arch_llama_names[] = {
 };
 
 /* Further properties may follow. */
-#define ARCH_LLAMA(name, type, class, key_table, tensor_table, ...) \
-    ARCH_LIKE(name, type, class, "convert_" type "_weights", key_table, tensor_table, __VA_ARGS__)
-#define ARCH_LIKE(name, type, class, converter, key_table, tensor_table, ...)                      \
+#define ARCH_LLAMA(name, type, class, divide, key_table, tensor_table, ...)                   \
+    ARCH_LIKE(name, type, class, divide, "convert_" type "_weights", key_table, tensor_table, \
+              __VA_ARGS__)
+#define ARCH_LIKE(name, type, class, divide, converter, key_table, tensor_table, ...)              \
     extern const struct arch name;                                                                 \
     const struct arch name = {                                                                     \
         .model_type = type,                                                                        \
@@ -113,15 +114,17 @@ const struct alias_row arch_llama_names[] = {
         .keys = key_table,                                                                         \
         .must = must,                                                                              \
         .tensors = tensor_table,                                                                   \
+        .heads_divide = divide,                                                                    \
         .names = arch_llama_names,                                                                 \
         .lens = {.convert = converter, .grouped = true, .biases = LENS_BIASES("model.")},          \
     }
 
-ARCH_LLAMA(arch_llama, "llama", "LlamaForCausalLM", llama_keys, tensors, .prepend_bos = true);
-ARCH_LLAMA(arch_mistral, "mistral", "MistralForCausalLM", mistral_keys, tensors,
+ARCH_LLAMA(arch_llama, "llama", "LlamaForCausalLM", true, llama_keys, tensors, .prepend_bos = true);
+ARCH_LLAMA(arch_mistral, "mistral", "MistralForCausalLM", false, mistral_keys, tensors,
            .prepend_bos = true);
-ARCH_LLAMA(arch_qwen2, "qwen2", "Qwen2ForCausalLM", qwen2_keys, qwen2_tensors,
+ARCH_LLAMA(arch_qwen2, "qwen2", "Qwen2ForCausalLM", false, qwen2_keys, qwen2_tensors,
            .prepend_bos = false);
-ARCH_LLAMA(arch_qwen3, "qwen3", "Qwen3ForCausalLM", qwen3_keys, qwen3_tensors, .qk_norm = true);
-ARCH_LIKE(arch_smollm3, "smollm3", "SmolLM3ForCausalLM", "convert_llama_weights", smollm3_keys,
-          tensors, .prepend_bos = true);
+ARCH_LLAMA(arch_qwen3, "qwen3", "Qwen3ForCausalLM", false, qwen3_keys, qwen3_tensors,
+           .qk_norm = true);
+ARCH_LIKE(arch_smollm3, "smollm3", "SmolLM3ForCausalLM", false, "convert_llama_weights",
+          smollm3_keys, tensors, .prepend_bos = true);

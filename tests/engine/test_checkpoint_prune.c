@@ -23,6 +23,21 @@ static void choose(struct pruned *p, bool heads)
     }
 }
 
+/* Of each layer a whole group of heads, another one in each; where there is one group a head of it.
+ * And a part of a head that stays, where `dims`. */
+static void choose_heads(struct pruned *p, const struct config *cfg, bool dims)
+{
+    struct pruned_part *z = &p->part[PRUNE_DIMS];
+    int32_t each = cfg->n_kv_heads > 1 ? cfg->n_heads / cfg->n_kv_heads : 1;
+    for (int32_t l = 0; l < p->n_layers; l++) {
+        int32_t group = l % (cfg->n_heads / each), other = (group + 1) % (cfg->n_heads / each);
+        for (int32_t i = 0; i < each * z->group; i++, z->count++)
+            z->gone[l * z->n + group * each * z->group + i] = true;
+        z->gone[l * z->n + other * each * z->group + 1] |= dims;
+        z->count += dims;
+    }
+}
+
 static float *logits(const struct model *m, const struct fixture *f, const struct edit_program *p)
 {
     struct fixture of = *f;
@@ -48,8 +63,11 @@ static void remove_folder(const char *folder)
     assert_int_equal(system(command), 0);
 }
 
-static void same_as_edits(const char *name, bool shrink)
+enum what { ZEROS, NEURONS, HEADS };
+
+static void same_as_edits(const char *name, enum what what)
 {
+    bool shrink = what != ZEROS;
     char folder[] = "/tmp/bore-cut-XXXXXX";
     struct fixture f = fixture_open(name);
     struct pruned p;
@@ -60,15 +78,29 @@ static void same_as_edits(const char *name, bool shrink)
     int32_t n;
     assert_non_null(mkdtemp(folder));
     assert_int_equal(pruned_init(&p, &f.m->cfg, NULL), 0);
-    choose(&p, true);
+    if (what == HEADS)
+        choose_heads(&p, &f.m->cfg, true);
+    else
+        choose(&p, true);
     if (checkpoint_prune(f.m, &p, shrink, folder, &made, &e))
         fail_msg("%s: %s", name, e.text);
-    assert_true(shrink ? made.cut > 0 && made.zeroed > 0 : !made.cut && made.zeroed > 0);
+    bool heads_cut = shrink && !made.why[0];
+    assert_int_equal(made.cut > 0, shrink);
+    assert_true(made.zeroed > 0 || heads_cut);
+    assert_true(what == HEADS ? heads_cut : !heads_cut || f.m->cfg.n_layers == 1);
     assert_int_equal(prune_edits(&p, "0", &text, &n, NULL), 0);
     struct edit_program *program = fixture_program(f.m, f.n, (const char *const *)text, n);
     if (model_open(&m, folder, fixture_backend(), &e))
         fail_msg("%s: %s", name, e.text);
-    assert_int_equal(m->cfg.d_mlp, f.m->cfg.d_mlp - (shrink ? GONE_NEURONS : 0));
+    assert_int_equal(m->cfg.d_mlp, f.m->cfg.d_mlp - (what == NEURONS ? GONE_NEURONS : 0));
+    assert_int_equal(m->cfg.d_head, f.m->cfg.d_head);
+    if (!heads_cut)
+        assert_int_equal(m->cfg.n_heads, f.m->cfg.n_heads);
+    else if (f.m->cfg.n_kv_heads == 1)
+        assert_int_equal(m->cfg.n_heads, f.m->cfg.n_heads - 1);
+    else
+        assert_int_equal(m->cfg.n_heads * f.m->cfg.n_kv_heads,
+                         f.m->cfg.n_heads * (f.m->cfg.n_kv_heads - 1));
     float *want = logits(f.m, &f, program), *have = logits(m, &f, NULL),
           *base = logits(f.m, &f, NULL);
     size_t size = (size_t)f.n * (size_t)f.m->cfg.d_vocab;
@@ -92,15 +124,26 @@ static void zeroed(void **state)
 {
     (void)state;
     for (size_t i = 0; i < sizeof models / sizeof *models; i++)
-        same_as_edits(models[i], false);
-    same_as_edits("bloom", false);
+        same_as_edits(models[i], ZEROS);
+    same_as_edits("bloom", ZEROS);
 }
 
 static void cut_out(void **state)
 {
     (void)state;
     for (size_t i = 0; i < sizeof models / sizeof *models; i++)
-        same_as_edits(models[i], true);
+        same_as_edits(models[i], NEURONS);
+}
+
+static void heads_cut_out(void **state)
+{
+    (void)state;
+    static const char *const with_size[] = {"llama",   "llama_bias",   "llama_head_dim", "mistral",
+                                            "qwen2",   "qwen3",        "gemma",          "gemma2",
+                                            "phi3",    "olmo",         "mixtral",        "gpt_oss",
+                                            "smollm3", "mistral_nemo", "qwen3_moe"};
+    for (size_t i = 0; i < sizeof with_size / sizeof *with_size; i++)
+        same_as_edits(with_size[i], HEADS);
 }
 
 static int cut(const struct fixture *f, const struct pruned *p, bool shrink, struct err *e)
@@ -140,12 +183,60 @@ static void refused(void **state)
     fixture_close(&f);
 }
 
+/* A model of which heads are gone that cannot be cut out. */
+static void refused_heads(const char *name, void (*more)(struct pruned *p), const char *why)
+{
+    struct err e = {0};
+    struct pruned p;
+    struct fixture f = fixture_open(name);
+    assert_int_equal(pruned_init(&p, &f.m->cfg, NULL), 0);
+    choose_heads(&p, &f.m->cfg, false);
+    if (more)
+        more(&p);
+    assert_int_equal(cut(&f, &p, true, &e), ERR_BAD_INPUT);
+    if (!strstr(e.text, why))
+        fail_msg("%s: %s", name, e.text);
+    pruned_free(&p);
+    fixture_close(&f);
+}
+
+static void one_head_more(struct pruned *p)
+{
+    struct pruned_part *z = &p->part[PRUNE_DIMS];
+    for (int32_t d = 0; d < z->group; d++)
+        z->gone[z->n - z->group + d] = true;
+}
+
+static void one_head_alone(struct pruned *p)
+{
+    struct pruned_part *z = &p->part[PRUNE_DIMS];
+    for (int64_t i = 0; i < z->n; i++)
+        z->gone[i] = i < z->group;
+}
+
+static void one_layer_whole(struct pruned *p)
+{
+    struct pruned_part *z = &p->part[PRUNE_DIMS];
+    for (int64_t i = 0; i < z->n; i++)
+        z->gone[i] = true;
+}
+
+static void refuses_heads(void **state)
+{
+    (void)state;
+    refused_heads("gpt2", NULL, "config.json of gpt2 has no head_dim");
+    refused_heads("olmo2", NULL, "normalized together");
+    refused_heads("olmo", one_head_more, "layer 0 has 1 left, layer 1 2");
+    refused_heads("olmo", one_layer_whole, "layer 0 has none left");
+    refused_heads("llama", one_head_alone, "3 heads share keys and values: of layer 0");
+    refused_heads("gemma3", NULL, "hidden size 28 with a number of heads that divides it, which 3");
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(zeroed),
-        cmocka_unit_test(cut_out),
-        cmocka_unit_test(refused),
+        cmocka_unit_test(zeroed),  cmocka_unit_test(cut_out),       cmocka_unit_test(heads_cut_out),
+        cmocka_unit_test(refused), cmocka_unit_test(refuses_heads),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

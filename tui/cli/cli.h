@@ -45,7 +45,7 @@ struct cli {
     struct edit_program *program; /* of cli_edit_weights, else NULL */
     bool show_anyway;             /* the result is printed even though the command fails (check) */
     double metric;                /* value of --grad */
-    char note[200];               /* a notice for standard error beside the result */
+    char note[480];               /* a notice for standard error beside the result */
     struct ranks *ranks;          /* who share the work; NULL: nobody */
     bool silent;                  /* another rank speaks for all */
     int signal;                   /* what ended the work: raised again when all is said; 0 = none */

@@ -261,9 +261,9 @@ static int checkpoint_write(struct work *w)
     struct checkpoint_pruned made;
     int rc = checkpoint_prune(c->m, &w->gone, c->opt->shrink, c->opt->write, &made, &c->err);
     if (!rc)
-        snprintf(c->note, sizeof c->note, "%.90s · %lld of %lld numbers cut out, %lld zeroed",
-                 c->opt->write, (long long)made.cut, (long long)made.params,
-                 (long long)made.zeroed);
+        snprintf(c->note, sizeof c->note, "%.90s · %lld of %lld numbers cut out, %lld zeroed%s%s",
+                 c->opt->write, (long long)made.cut, (long long)made.params, (long long)made.zeroed,
+                 made.why[0] ? " · heads are zeroed: " : "", made.why);
     return rc;
 }
 
