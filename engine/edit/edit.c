@@ -37,6 +37,11 @@ bool edit_names_file(const struct edit *ed)
            edit_value_words[ed->direction].names == EDIT_NAMES_FILE;
 }
 
+const char *edit_file_path(const struct edit *ed)
+{
+    return edit_names_file(ed) ? ed->text[0] : NULL;
+}
+
 bool edit_reads_source(enum edit_value_kind v)
 {
     return v == EDIT_FROM || v == EDIT_RESAMPLE || v == EDIT_MEAN || v == EDIT_FROZEN;

@@ -60,6 +60,8 @@ struct edit; /* one parsed edit; opaque, immutable */
 
 /* Would making it concrete read a file: file(), rows(), project_out(file()) ...? */
 bool edit_names_file(const struct edit *ed);
+/* Its path, which lives as long as the edit; NULL where it names none. */
+const char *edit_file_path(const struct edit *ed);
 
 /* Parse one edit.  The caller frees *out with edit_free.  Errors name the column and what would
  * work. */

@@ -58,8 +58,8 @@ struct eval {
     double product[EVAL_SUMS][EVAL_SUMS]; /* over texts, of their sums by each other */
     double text[EVAL_SUMS];               /* the sums of the text at hand, */
     int64_t at;                           /* whose number this is */
-    struct fingerprint about;             /* what it is of (eval_about) */
-    struct texts_place place;             /* where it goes on */
+    struct fingerprint about; /* what it is of (eval_about): a as asked, b with what files hold */
+    struct texts_place place; /* where it goes on */
 };
 
 struct eval_work {

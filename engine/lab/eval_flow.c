@@ -138,8 +138,11 @@ int eval_about(struct eval *v, const struct eval_work *w, bool choices, struct e
                         w->filter ? w->filter : &all, rest, e);
     if (rc)
         return rc;
-    v->about = (struct fingerprint){0, 0};
-    fingerprint_add(&v->about, text, strlen(text));
+    const char *read = strstr(text, ABOUT_READ);
+    struct fingerprint asked = {0, 0}, all_of_it = {0, 0};
+    fingerprint_add(&asked, text, read ? (size_t)(read - text) : strlen(text));
+    fingerprint_add(&all_of_it, text, strlen(text));
+    v->about = (struct fingerprint){asked.a, all_of_it.b};
     free(text);
     return 0;
 }

@@ -31,6 +31,7 @@ static int image_next(struct job *j, bool wanted, struct err *e)
     if (rc > 0) {
         fingerprint_add(&j->seen, j->at.name, strlen(j->at.name));
         fingerprint_add(&j->seen, &j->at.label, sizeof j->at.label);
+        fingerprint_add(&j->seen, &j->at.content, sizeof j->at.content);
         j->number++;
     }
     return rc;

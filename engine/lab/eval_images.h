@@ -10,14 +10,15 @@
 #include "lab/eval.h"
 
 struct labelled_image {
-    struct image_input *image; /* the taker's reference; NULL: it was not wanted */
-    int32_t label;             /* a class of the model */
-    const char *name;          /* of its file; good until the next call */
+    struct image_input *image;  /* the taker's reference; NULL: it was not wanted */
+    int32_t label;              /* a class of the model */
+    const char *name;           /* of its file; good until the next call */
+    struct fingerprint content; /* of its file, where the work may be gone on with; else zeros */
 };
 
 struct images_source {
-    /* The next image: 1, 0 at the end, or negative.  Where it is not wanted only its label and name
-     * are read. */
+    /* The next image: 1, 0 at the end, or negative.  Where it is not wanted it is not
+     * decoded. */
     int (*next)(void *from, bool wanted, struct labelled_image *out, struct err *e);
     double (*share)(const void *from); /* of the set, that was read; negative: not known */
     void *from;

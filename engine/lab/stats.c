@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "base/list.h"
+#include "lab/about.h"
 #include "lab/pattern_stats.h"
 #include "names/alias.h"
 
@@ -226,6 +227,10 @@ static int alike_check(const struct stats *a, const struct stats *b, struct err 
         return err_set(e, ERR_BAD_INPUT,
                        "statistics of other hooks, or with other contexts or coactivations · take "
                        "the same -c, --top and --coactivation");
+    if (about_read_differs(a->about, b->about))
+        return err_set(e, ERR_BAD_INPUT,
+                       "a file, reference set or prompt that edits read holds "
+                       "something else than it did · put it back, or begin anew");
     return strcmp(a->about, b->about)
                ? err_set(e, ERR_BAD_INPUT, "made otherwise: \"%s\" · here \"%s\"", a->about,
                          b->about)

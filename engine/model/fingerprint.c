@@ -1,12 +1,15 @@
 /* fingerprint.c - see fingerprint.h.  Tested in tests/engine/test_reference.c. */
 #include "model/fingerprint.h"
 
+#include <errno.h>
+#include <stdio.h>
 #include <string.h>
 
 #include "model/model.h"
 #include "model/checkpoint.h"
 #include "base/splitmix.h"
 
+enum { PIECE_BYTES = 1 << 16 };
 enum { WHOLE_MAX = 1 << 16, SAMPLES = 16, SAMPLE_BYTES = 4096 };
 
 static void add_word(struct fingerprint *f, uint64_t w)
@@ -24,6 +27,21 @@ void fingerprint_add(struct fingerprint *f, const void *bytes, size_t n)
         memcpy(&w, p + i, n - i < 8 ? n - i : 8);
         add_word(f, w);
     }
+}
+
+int fingerprint_file(struct fingerprint *f, const char *path, struct err *e)
+{
+    char piece[PIECE_BYTES];
+    size_t n;
+    FILE *in = fopen(path, "rb");
+    while (in && (n = fread(piece, 1, sizeof piece, in)) > 0)
+        fingerprint_add(f, piece, n);
+    int rc = in && !ferror(in)
+                 ? 0
+                 : err_set(e, ERR_BAD_INPUT, "%.300s · cannot read: %s", path, strerror(errno));
+    if (in)
+        fclose(in);
+    return rc;
 }
 
 static void add_text(struct fingerprint *f, const char *s)

@@ -267,6 +267,48 @@ static void states(void **state)
     folder_remove(folder);
 }
 
+/* A file that edits read is known by what it holds, not by its name. */
+static void state_of_files(void **state)
+{
+    (void)state;
+    char *folder = folder_make(), *texts = folder_path(folder, "t.txt"),
+         *ref = folder_path(folder, "ref.txt"), *part = folder_path(folder, "p.safetensors"),
+         *vectors = folder_path(folder, "v.safetensors"), set[600], edit[600];
+    write_lines(texts, NULL);
+    write_file(ref, "When Mary and John went to the store\n");
+    snprintf(set, sizeof set, "r=%s", ref);
+    const char *const of_set[] = {"borescope", "eval", "teach",   texts,
+                                  "--ref",     set,    "-e",      "blocks.1.hook_mlp_out = mean(r)",
+                                  "--resume",  part,   "--every", "0",
+                                  NULL};
+    assert_false(command_killed(of_set, "/dev/null", part, 0));
+    write_file(ref, "When Mary and John went to the house\n");
+    assert_refused(RUN("eval", "teach", texts, "--ref", set, "-e",
+                       "blocks.1.hook_mlp_out = mean(r)", "--resume", part),
+                   1, "holds something else than it did");
+    write_file(ref, "When Mary and John went to the store\n");
+    struct result r = RUN("eval", "teach", texts, "--ref", set, "-e",
+                          "blocks.1.hook_mlp_out = mean(r)", "--resume", part);
+    assert_int_equal(r.status, 0);
+    result_free(&r);
+
+    r = RUN("stats", "teach", texts, "--limit", "2", "-c", "hook_embed", "-o", vectors);
+    assert_int_equal(r.status, 0);
+    result_free(&r);
+    snprintf(edit, sizeof edit, "hook_embed += file(\"%s\", \"hook_embed.max\")", vectors);
+    const char *const of_file[] = {"borescope", "eval", "teach",   texts, "-e", edit,
+                                   "--resume",  part,   "--every", "0",   NULL};
+    assert_false(command_killed(of_file, "/dev/null", part, 0));
+    assert_int_equal(remove(vectors), 0);
+    r = RUN("stats", "teach", texts, "--limit", "3", "-c", "hook_embed", "-o", vectors);
+    assert_int_equal(r.status, 0);
+    result_free(&r);
+    assert_refused(RUN("eval", "teach", texts, "-e", edit, "--resume", part), 1,
+                   "holds something else than it did");
+    free(texts), free(ref), free(part), free(vectors);
+    folder_remove(folder);
+}
+
 static void prints(void **state)
 {
     (void)state;
@@ -329,7 +371,8 @@ int main(void)
         cmocka_unit_test(as_hugging_face), cmocka_unit_test(masked_as_hugging_face),
         cmocka_unit_test(as_lm_eval),      cmocka_unit_test(questions_in_batches),
         cmocka_unit_test(killed),          cmocka_unit_test(states),
-        cmocka_unit_test(as_loss),         cmocka_unit_test(filters),
-        cmocka_unit_test(prints),          cmocka_unit_test(refuses)};
+        cmocka_unit_test(state_of_files),  cmocka_unit_test(as_loss),
+        cmocka_unit_test(filters),         cmocka_unit_test(prints),
+        cmocka_unit_test(refuses)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -318,7 +318,26 @@ static void test_killed(void **state)
     result_free(&r);
     assert_refused(RUN("sweep", "teach", "-p", ABOUT, "--kind", "neuron", "--resume", part), 1,
                    "no state of a sweep");
-    free(part), free(prompts);
+    char *vectors = folder_path(folder, "v.safetensors"), with[600];
+    snprintf(with, sizeof with, "file(\"%s\", \"hook_embed.max\")", vectors);
+    r = RUN("stats", "teach", "tests/fixtures/prompts/eval.txt", "--limit", "2", "-c", "hook_embed",
+            "-o", vectors);
+    assert_int_equal(r.status, 0);
+    result_free(&r);
+    const char *const of_file[] = {"borescope", "sweep",       "teach",  "-p", ABOUT,
+                                   "--kind",    "block_every", "--with", with, "--resume",
+                                   part,        "--every",     "0",      NULL};
+    assert_int_equal(remove(part), 0);
+    assert_false(command_killed(of_file, "/dev/null", part, 0));
+    assert_int_equal(remove(vectors), 0); /* another file of that name */
+    r = RUN("stats", "teach", "tests/fixtures/prompts/eval.txt", "--limit", "3", "-c", "hook_embed",
+            "-o", vectors);
+    assert_int_equal(r.status, 0);
+    result_free(&r);
+    assert_refused(RUN("sweep", "teach", "-p", ABOUT, "--kind", "block_every", "--with", with,
+                       "--resume", part),
+                   1, "holds something else than it did");
+    free(part), free(prompts), free(vectors);
     folder_remove(folder);
 }
 

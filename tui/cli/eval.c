@@ -157,6 +157,8 @@ static int state_open(struct cli *c, struct asked *a)
     if (rc || !long_work_goes_on(c))
         return rc;
     rc = eval_read(&kept, c->opt->state, &c->err);
+    if (!rc && kept.about.a == a->v.about.a && kept.about.b != a->v.about.b)
+        rc = long_work_read_differs(c);
     if (!rc && memcmp(&kept.about, &a->v.about, sizeof kept.about) != 0)
         rc = err_set(&c->err, ERR_BAD_INPUT,
                      "%.200s · is of another model, other edits, windows or filters · give the "

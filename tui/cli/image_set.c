@@ -243,6 +243,8 @@ static int set_next(void *from, bool wanted, struct labelled_image *out, struct 
         snprintf(s->name, sizeof s->name, "%s", s->file[s->next]);
         out->label = s->label[s->next++];
     }
+    if (rc > 0 && s->c->opt->state && fingerprint_file(&out->content, s->name, e))
+        return err_code(e);
     if (rc > 0 && wanted && image_file_open(s->c->m, s->name, &out->image, e))
         return err_code(e);
     return rc;

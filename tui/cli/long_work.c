@@ -54,6 +54,15 @@ int long_work_ranks(struct cli *c)
     return rc;
 }
 
+int long_work_read_differs(struct cli *c)
+{
+    return err_set(
+        &c->err, ERR_BAD_INPUT,
+        "%.200s · a file, reference set or prompt that the command reads holds something "
+        "else than it did · put it back, or begin with another file",
+        c->opt->state);
+}
+
 int long_work_agree(struct cli *c, int rc, const void *about, size_t n_about, void *start, size_t n)
 {
     return ranks_agree(c->ranks, rc, about, n_about, start, n, &c->err);

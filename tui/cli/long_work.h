@@ -24,6 +24,8 @@ bool long_work_shared(const struct command *cmd);
 const char *long_work_mpi(void);
 /* Meet the other ranks, into c->ranks; alone: NULL. */
 int long_work_ranks(struct cli *c);
+/* The state of --resume is of other contents of files, sets or prompts: the error that says so. */
+int long_work_read_differs(struct cli *c);
 /* This rank goes from here to the work, whatever came of opening (`rc`): as ranks_agree. */
 int long_work_agree(struct cli *c, int rc, const void *about, size_t n_about, void *start,
                     size_t n);

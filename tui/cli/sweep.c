@@ -8,6 +8,7 @@
 #include "edit/edit.h"
 #include "measure/sweep_state.h"
 #include "model/tensor_write.h"
+#include "run/pair_about.h"
 #include "prompt_set.h"
 #include "sweep_choices.h"
 #include "sweep_print.h"
@@ -111,16 +112,36 @@ static void add_list(struct fingerprint *f, struct option_list list)
         add_text(f, list.item[i]);
 }
 
-/* All that a cell's value depends on: model, edits, prompts and their runs, what is swept. */
-static struct fingerprint about(const struct asked *a, const struct sweep *s, const char *kind,
-                                const char *normalize)
+/* Files that a cell's edits read: those of --with and of --set are in none of the prompt's own. */
+static int add_files(struct fingerprint *f, const struct sweep *s, int32_t cell, struct err *e)
+{
+    int n = sweep_cell_text(s, cell, NULL, 0), rc = 0;
+    char *text = malloc((size_t)n + 1), *rest = NULL;
+    if (!text)
+        return err_memory(e, "a cell");
+    *text = '\0';
+    sweep_cell_text(s, cell, text, (size_t)n + 1);
+    for (char *line = strtok_r(text, "\n", &rest); line && !rc;
+         line = strtok_r(NULL, "\n", &rest)) {
+        struct edit *ed = NULL;
+        if (!edit_parse(&ed, line, NULL) && edit_file_path(ed))
+            rc = fingerprint_file(f, edit_file_path(ed), e);
+        edit_free(ed);
+    }
+    free(text);
+    return rc;
+}
+
+/* All that a cell's value depends on: model, edits, prompts and their runs, what is swept (out->a),
+ * and what files hold that these read (out->b). */
+static int about(const struct asked *a, const struct sweep *s, const char *kind,
+                 const char *normalize, struct fingerprint *out)
 {
     const struct options *o = a->c->opt;
     struct fingerprint f = fingerprint_model(a->c->m);
     const int32_t numbers[] = {sweep_cells(s), a->set.n, o->freeze_mlp,
                                (int32_t)a->set.target.align};
     const char *const texts[] = {kind, o->with, normalize, o->image};
-    char edit[LIMIT_EDIT_TEXT];
     fingerprint_add(&f, numbers, sizeof numbers);
     for (size_t i = 0; i < sizeof texts / sizeof *texts; i++)
         add_text(&f, texts[i]);
@@ -129,10 +150,7 @@ static struct fingerprint about(const struct asked *a, const struct sweep *s, co
         add_list(&f, lists[i]);
     for (int32_t i = 0; i < a->choices.n; i++)
         add_text(&f, a->choices.item[i]);
-    for (int32_t i = 0; i < a->set.target.n_edits; i++) {
-        edit_print(a->set.target.edits[i], edit, sizeof edit);
-        add_text(&f, edit);
-    }
+    pair_about_edits(&f, &a->set.target);
     for (int32_t k = 0; k < a->set.n; k++) {
         const struct sweep_prompt *p = &a->set.prompts[k];
         fingerprint_add(&f, p->input.tokens, (size_t)p->input.n * sizeof *p->input.tokens);
@@ -142,7 +160,14 @@ static struct fingerprint about(const struct asked *a, const struct sweep *s, co
             fingerprint_add(&f, p->runs[i].tokens, (size_t)p->runs[i].n * sizeof(int32_t));
         }
     }
-    return f;
+    out->a = f.a;
+    int rc = pair_about_read(&f, &a->set.target, &a->c->err);
+    for (int k = 0; k < 2 && !rc && sweep_cells(s); k++) /* files of an axis: its ends */
+        rc = add_files(&f, s, k ? sweep_cells(s) - 1 : 0, &a->c->err);
+    if (!rc && o->image)
+        rc = fingerprint_file(&f, o->image, &a->c->err);
+    out->b = f.b;
+    return rc;
 }
 
 /* What --resume has of it: so many units. */
@@ -154,6 +179,8 @@ static int state_open(struct asked *a, struct sweep *s, struct fingerprint f, in
     if (!long_work_goes_on(c))
         return 0;
     int rc = sweep_state_read(&kept, c->opt->state, &c->err);
+    if (!rc && kept.about.a == f.a && kept.about.b != f.b)
+        rc = long_work_read_differs(c);
     if (!rc && memcmp(&kept.about, &f, sizeof f) != 0)
         rc = err_set(&c->err, ERR_BAD_INPUT,
                      "%.200s · is of another model, other prompts, edits or cells · give the "
@@ -202,7 +229,7 @@ static int sweep_and_print(struct asked *a, const char *kind, const char *normal
     int32_t from = 0;
     struct fingerprint f = {0, 0};
     if (!rc)
-        f = about(a, s, kind, normalize);
+        rc = about(a, s, kind, normalize, &f);
     if (!rc)
         rc = state_open(a, s, f, &from);
     rc = agree(a, f, rc, &from);
