@@ -21,7 +21,12 @@ struct learning {
     struct edit **edits; /* those in force, then the masks' */
     int32_t n_edits;
     float *theta[PRUNE_PARTS];
-    double *gradient[PRUNE_PARTS], *first[PRUNE_PARTS], *second[PRUNE_PARTS];
+    double *first[PRUNE_PARTS], *second[PRUNE_PARTS];
+    /* KL and gradients [parts][n_layers, n], of a window, and of all windows of a step in their
+     * order; gradient[] are a window's. */
+    double *of_window, *of_step, *gradient[PRUNE_PARTS];
+    size_t n_sums;
+    struct gather gather;
     int64_t count; /* of all masks */
     struct run *r; /* while a gradient is taken */
     float *value;  /* scratch of it */
@@ -75,8 +80,19 @@ static int masks_write(const struct learning *j, struct err *e)
     return prune_masks_write(j->p, &masks, "sigmoid", j->w->path, e);
 }
 
+static void edits_close(struct learning *j)
+{
+    for (int32_t i = 0; i < j->n_edits; i++)
+        edit_free(j->edits[i]);
+    free(j->edits);
+    j->edits = NULL, j->n_edits = 0;
+}
+
+/* Anew for each step: the same edits on the same text would be those that were resolved before,
+ * with the masks that the file had then. */
 static int edits_open(struct learning *j, struct err *e)
 {
+    edits_close(j);
     const struct pair_target *t = j->w->target;
     char **text = NULL;
     int32_t n = 0;
@@ -134,7 +150,7 @@ static int32_t sites_of(const struct learning *j, struct site_ref *out)
 }
 
 static int window(struct learning *j, const struct text_piece *p, const struct site_ref *of,
-                  int32_t n, double *kl, struct err *e)
+                  int32_t n, struct err *e)
 {
     const struct metric m = {.n = 1,
                              .terms = {{.kind = METRIC_KL, .factor = 1, .pos = METRIC_ALL_POS}}};
@@ -148,7 +164,8 @@ static int window(struct learning *j, const struct text_piece *p, const struct s
     j->r = pair_run(j->pair, FACE_EDITED);
     struct run *base = pair_run(j->pair, FACE_BASE);
     rc = metric_value(&m, j->r, base, &value, e);
-    *kl += rc ? 0 : j->weight * value;
+    memset(j->of_window, 0, j->n_sums * sizeof *j->of_window);
+    j->of_window[0] = rc ? 0 : j->weight * value;
     return rc ? rc : grad_run(j->r, base, &m, of, n, take, j, e);
 }
 
@@ -175,9 +192,10 @@ static void adam(struct learning *j, int32_t step)
     double c1 = 1 - pow(0.9, step), c2 = 1 - pow(0.999, step);
     for (int k = 0; k < PRUNE_PARTS; k++) {
         int64_t n = j->theta[k] ? j->p->n_layers * j->p->part[k].n : 0;
+        const double *gradient = n ? j->of_step + (j->gradient[k] - j->of_window) : NULL;
         for (int64_t i = 0; i < n; i++) {
             double m = sigmoid((double)j->theta[k][i]), *a = &j->first[k][i], *b = &j->second[k][i],
-                   g = j->gradient[k][i] + j->w->l1 / (double)j->count * m * (1 - m);
+                   g = gradient[i] + j->w->l1 / (double)j->count * m * (1 - m);
             *a = 0.9 * *a + 0.1 * g;
             *b = 0.999 * *b + 0.001 * g * g;
             double next = (double)j->theta[k][i] - j->w->rate * *a / c1 / (sqrt(*b / c2) + 1e-8);
@@ -204,25 +222,92 @@ static void settle(struct learning *j, struct mask_step *s)
     s->mean = sum / (double)j->count;
 }
 
-static int step(struct learning *j, int32_t i, const struct site_ref *of, int32_t n, struct err *e)
+/* Windows are units: the sums are the same for every number of ranks. */
+static int merge(void *user, const void *bytes, size_t len, struct err *e)
 {
-    struct mask_step s = {.step = i};
+    struct learning *j = user;
+    const double *x = bytes;
+    if (len != j->n_sums * sizeof *x)
+        return err_set(e, ERR_SYSTEM, "gradients of masks in %zu bytes", len);
+    for (size_t i = 0; i < j->n_sums; i++)
+        j->of_step[i] += x[i];
+    return 0;
+}
+
+static int wait(void *user, struct err *e)
+{
+    struct learning *j = user;
+    struct gather_news news;
+    return gather_poll(&j->gather, 0, -1, &news, e);
+}
+
+/* A step's gradients, to rank 0. */
+static int windows(struct learning *j, const struct site_ref *of, int32_t n, struct err *e)
+{
     struct text_piece p;
+    int rc = edits_open(j, e);
+    memset(j->of_step, 0, j->n_sums * sizeof *j->of_step);
+    j->weight = 1.0 / j->w->windows;
+    j->gather = (struct gather){.ranks = j->w->ranks, .merge = merge, .user = j};
+    rc = ranks_agree(j->w->ranks, rc, "", 0, NULL, 0, e);
+    for (int32_t b = 0; b < j->w->windows && !rc; b++) {
+        if ((rc = next(j, &p, e)) || !ranks_mine(j->w->ranks, b))
+            continue;
+        rc = window(j, &p, of, n, e);
+        if (!rc)
+            rc = gather_give(&j->gather, b, j->of_window, j->n_sums * sizeof *j->of_window, e);
+        if (!rc)
+            rc = wait(j, e);
+    }
+    if (!rc)
+        rc = gather_end(&j->gather, j->w->windows, wait, j, e);
+    gather_free(&j->gather);
+    return rc;
+}
+
+/* Rank 0 has made the step: its masks are everybody's, each in a file of its own. */
+static int masks_share(struct learning *j, struct err *e)
+{
     int rc = 0;
     for (int k = 0; k < PRUNE_PARTS; k++)
         if (j->theta[k])
-            memset(j->gradient[k], 0,
-                   (size_t)(j->p->n_layers * j->p->part[k].n) * sizeof *j->gradient[k]);
-    j->weight = 1.0 / j->w->windows;
-    for (int32_t b = 0; b < j->w->windows && !rc; b++)
-        if (!(rc = next(j, &p, e)))
-            rc = window(j, &p, of, n, &s.kl, e);
+            rc = ranks_share(j->w->ranks, rc, j->theta[k],
+                             (size_t)(j->p->n_layers * j->p->part[k].n) * sizeof **j->theta, e);
+    return rc ? rc : masks_write(j, e);
+}
+
+static int step(struct learning *j, int32_t i, const struct site_ref *of, int32_t n, struct err *e)
+{
+    struct mask_step s = {.step = i};
+    int rc = windows(j, of, n, e);
     if (rc)
         return rc;
-    adam(j, i);
+    if (!ranks_rank(j->w->ranks))
+        adam(j, i);
+    s.kl = j->of_step[0];
+    rc = masks_share(j, e);
     settle(j, &s);
-    rc = masks_write(j, e);
-    return rc || !j->w->told ? rc : j->w->told(j->w->user, &s, e);
+    if (!rc && j->w->told && !ranks_rank(j->w->ranks))
+        rc = j->w->told(j->w->user, &s, e);
+    return ranks_share(j->w->ranks, rc, NULL, 0, e);
+}
+
+/* A window's sums and a step's. */
+static int sums_room(struct learning *j, struct err *e)
+{
+    size_t at = 1;
+    j->n_sums = 1;
+    for (int k = 0; k < PRUNE_PARTS; k++)
+        j->n_sums += j->theta[k] ? (size_t)(j->p->n_layers * j->p->part[k].n) : 0;
+    j->of_window = calloc(j->n_sums, sizeof *j->of_window);
+    j->of_step = calloc(j->n_sums, sizeof *j->of_step);
+    if (!j->of_window || !j->of_step)
+        return err_memory(e, "masks");
+    for (int k = 0; k < PRUNE_PARTS; k++) {
+        j->gradient[k] = j->theta[k] ? j->of_window + at : NULL;
+        at += j->theta[k] ? (size_t)(j->p->n_layers * j->p->part[k].n) : 0;
+    }
+    return 0;
 }
 
 static int room(struct learning *j, struct err *e)
@@ -233,16 +318,16 @@ static int room(struct learning *j, struct err *e)
         if (!j->w->theta[k])
             continue;
         j->theta[k] = calloc(n, sizeof **j->theta);
-        j->gradient[k] = calloc(n, sizeof **j->gradient);
         j->first[k] = calloc(n, sizeof **j->first);
         j->second[k] = calloc(n, sizeof **j->second);
-        if (!j->theta[k] || !j->gradient[k] || !j->first[k] || !j->second[k])
+        if (!j->theta[k] || !j->first[k] || !j->second[k])
             return err_memory(e, "masks");
         memcpy(j->theta[k], j->w->theta[k], (n - 1) * sizeof **j->theta);
         for (int32_t l = 0; l < j->p->n_layers; l++)
             j->count += q->there[l] ? q->n : 0;
     }
-    return j->count ? 0 : err_set(e, ERR_USAGE, "masks · of what? · neurons, dims or both");
+    return j->count ? sums_room(j, e)
+                    : err_set(e, ERR_USAGE, "masks · of what? · neurons, dims or both");
 }
 
 int mask_learn(struct pruned *p, const struct mask_learn *w, struct err *e)
@@ -251,20 +336,19 @@ int mask_learn(struct pruned *p, const struct mask_learn *w, struct err *e)
     struct site_ref *of = calloc((size_t)p->n_layers * PRUNE_PARTS + 1, sizeof *of);
     int rc = of ? room(&j, e) : err_memory(e, "masks");
     int32_t n = rc ? 0 : sites_of(&j, of);
+    rc = ranks_share(w->ranks, rc, NULL, 0, e);
     if (!rc)
-        rc = masks_write(&j, e);
-    if (!rc)
-        rc = edits_open(&j, e);
+        rc = masks_share(&j, e);
     if (!rc)
         rc = pair_open(&j.pair, w->m, w->cache_bytes, e);
+    rc = ranks_share(w->ranks, rc, NULL, 0, e);
     for (int32_t i = 1; i <= w->steps && !rc; i++)
         rc = step(&j, i, of, n, e);
     pair_close(j.pair);
     texts_close(j.t);
-    for (int32_t i = 0; i < j.n_edits; i++)
-        edit_free(j.edits[i]);
+    edits_close(&j);
     for (int k = 0; k < PRUNE_PARTS; k++)
-        free(j.theta[k]), free(j.gradient[k]), free(j.first[k]), free(j.second[k]);
-    free(j.edits), free(j.value), free(of);
+        free(j.theta[k]), free(j.first[k]), free(j.second[k]);
+    free(j.of_window), free(j.of_step), free(j.value), free(of);
     return rc;
 }

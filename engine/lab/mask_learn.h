@@ -27,12 +27,15 @@ struct mask_learn {
     double rate, l1;
     int32_t steps, windows; /* windows of a step */
     size_t cache_bytes;
-    const char *path; /* where the masks are kept, step by step: --taker-params (prune.h) */
-    int (*told)(void *user, const struct mask_step *s, struct err *e); /* may be NULL */
+    const char *path; /* where the masks are kept, step by step: --taker-params (prune.h); each rank
+                         has a file of its own */
+    struct ranks *ranks; /* or NULL: windows are shared, the masks have the same bits */
+    int (*told)(void *user, const struct mask_step *s, struct err *e); /* may be NULL; of rank 0 */
     void *user;
 };
 
-/* On return w->path has the masks, and p's units with m < 1/2 are gone. */
+/* Of several ranks all call it, between works (ranks.h).  On return w->path has the masks, and p's
+ * units with m < 1/2 are gone. */
 int mask_learn(struct pruned *p, const struct mask_learn *w, struct err *e);
 /* The edits of masks in such a file, as prune_edits has its own. */
 int mask_edits(const struct pruned *p, const float *const theta[PRUNE_PARTS], const char *path,

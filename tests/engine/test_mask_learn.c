@@ -202,11 +202,30 @@ static void both_ends(void **state)
     close_bed(&b);
 }
 
+/* Where each step has the one text that there is, the second one begins where the first has ended.
+ */
+static void one_text(void **state)
+{
+    (void)state;
+    static const struct texts_options first = {.bos = 0, .limit = 1};
+    struct bed b = open_bed("gpt2");
+    struct mask_learn w = work_of(&b);
+    struct seen seen = {0};
+    struct err e = {0};
+    w.set.texts = &first, w.windows = 1, w.rate = 0.2, w.steps = 10;
+    w.told = told, w.user = &seen;
+    if (mask_learn(&b.p, &w, &e))
+        fail_msg("%s", e.text);
+    assert_true(seen.last < 0.6 * seen.first);
+    close_bed(&b);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(signs_of_the_gradient),
         cmocka_unit_test(both_ends),
+        cmocka_unit_test(one_text),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -67,6 +67,7 @@ each prune prune "$gpt2" $sets --neurons 0.05 --heads 0.4 --steps 2 --json -o ou
 ranks="2 3"
 cp stats.0.file stats.safetensors
 each given score "$gpt2" --focus stats.safetensors --cripple stats.safetensors --json # nothing to share
+each learned prune "$gpt2" $sets --learn --steps 3 --l1 2 --json -o out.safetensors
 each drawn prune "$gpt2" $sets --score rand --neurons 0.05 --cumulative --steps 2 --json -o out.safetensors
 each choices eval "$gpt2" q.jsonl --choices --json
 each masked eval "$models/bert" few.txt --json
@@ -103,7 +104,6 @@ refused "rank 1 .*absent.txt" $run -n 1 "$borescope" score "$gpt2" $sets : -n 1 
 refused "rank 1 .*half.txt · line 251" $run -n 1 "$borescope" score "$gpt2" $sets : -n 1 "$borescope" score "$gpt2" --focus focus.txt --cripple half.txt
 refused "rank 1 .*half.txt · line 251" $run -n 1 "$borescope" score "$gpt2" $sets --score attribution : -n 1 "$borescope" score "$gpt2" --focus focus.txt --cripple half.txt --score attribution
 refused "no token counts" $run -n 2 "$borescope" prune "$gpt2" $sets --neurons 0.05 --eval-cripple /dev/null
-refused "work of one process" $run -n 2 "$borescope" prune "$gpt2" $sets --learn -o masks.safetensors
 # Without the plugin.
 cp "$borescope" alone
 refused "has no MPI" env OMPI_COMM_WORLD_SIZE=2 OMPI_COMM_WORLD_RANK=0 ./alone eval "$gpt2" few.txt

@@ -110,15 +110,15 @@ static int begin_part(struct work *w, enum score_unit unit, float **theta)
 }
 
 /* Both sets under the masks. */
-static int evaluate_masks(struct work *w, float *const theta[PRUNE_PARTS])
+static int evaluate_masks(struct work *w, float *const theta[PRUNE_PARTS], const char *path)
 {
     struct cli *c = w->c;
     struct pair_target t = w->scoring.target;
     struct prune_step *s = calloc(1, sizeof *s);
     char **text = NULL;
     int32_t n = 0, made = 0;
-    int rc = s ? mask_edits(&w->gone, (const float *const *)theta, c->opt->output, "sigmoid", &text,
-                            &n, &c->err)
+    int rc = s ? mask_edits(&w->gone, (const float *const *)theta, path, "sigmoid", &text, &n,
+                            &c->err)
                : cli_memory(c);
     struct edit **edits = calloc((size_t)(t.n_edits + n) + 1, sizeof(struct edit *));
     if (!rc && !edits)
@@ -127,6 +127,7 @@ static int evaluate_masks(struct work *w, float *const theta[PRUNE_PARTS])
         edits[i] = t.edits[i];
     for (; made < n && !rc; made += !rc)
         rc = edit_parse(&edits[t.n_edits + made], text[made], &c->err);
+    rc = ranks_share(c->ranks, rc, NULL, 0, &c->err);
     if (!rc) {
         const struct pair_target with = {.edits = edits,
                                          .n_edits = t.n_edits + n,
@@ -145,8 +146,26 @@ static int evaluate_masks(struct work *w, float *const theta[PRUNE_PARTS])
     return rc;
 }
 
+/* Where this rank has the masks while they are learned: others than rank 0 in a file of their own.
+ */
+static int masks_path(struct cli *c, char path[PATH_MAX])
+{
+    const char *folder = getenv("TMPDIR");
+    if (!ranks_rank(c->ranks)) {
+        snprintf(path, PATH_MAX, "%s", c->opt->output);
+        return 0;
+    }
+    snprintf(path, PATH_MAX, "%s/borescope-masks-XXXXXX.safetensors", folder ? folder : "/tmp");
+    int fd = mkstemps(path, (int)strlen(".safetensors"));
+    if (fd < 0)
+        return err_set(&c->err, ERR_SYSTEM, "%.200s · %s", path, strerror(errno));
+    close(fd);
+    return 0;
+}
+
 static int learn(struct work *w)
 {
+    char path[PATH_MAX];
     struct cli *c = w->c;
     const struct options *o = c->opt;
     float *theta[PRUNE_PARTS] = {NULL, NULL};
@@ -174,13 +193,20 @@ static int learn(struct work *w)
                                    .steps = w->run.steps,
                                    .windows = LEARN_WINDOWS,
                                    .cache_bytes = cli_cache_bytes(c),
-                                   .path = o->output,
+                                   .path = path,
+                                   .ranks = c->ranks,
                                    .told = keep_learned,
                                    .user = w};
     if (!rc)
+        rc = masks_path(c, path);
+    bool own = !rc && ranks_rank(c->ranks);
+    rc = ranks_share(c->ranks, rc, NULL, 0, &c->err);
+    if (!rc)
         rc = mask_learn(&w->gone, &how, &c->err);
     if (!rc)
-        rc = evaluate_masks(w, theta);
+        rc = evaluate_masks(w, theta, path);
+    if (own)
+        unlink(path);
     free(theta[0]), free(theta[1]);
     return rc;
 }
@@ -328,8 +354,6 @@ static int check(struct cli *c)
         return err_set(&c->err, ERR_USAGE,
                        "--learn · masks are of neurons and dims, and go to -o FILE.safetensors · "
                        "without --heads, --with and --write");
-    if (o->learn && ranks_size(c->ranks) > 1)
-        return err_set(&c->err, ERR_USAGE, "prune --learn · is the work of one process");
     return ranks_rank(c->ranks) ? 0 : check_paths(c);
 }
 
