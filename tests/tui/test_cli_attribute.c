@@ -253,12 +253,31 @@ static void test_refusals(void **state)
         "no sum");
 }
 
+/* KL is flat where nothing is edited: told, and not where it is otherwise. */
+static void test_flat(void **state)
+{
+    (void)state;
+    struct result r = RUN("attribute", MODEL, "--tokens", BASE, "--metric", "kl[-1]");
+    assert_int_equal(r.status, 0);
+    assert_non_null(strstr(r.err, "all is 0 to first order"));
+    result_free(&r);
+    r = RUN("attribute", MODEL, "--tokens", BASE, "--metric", "kl[-1]", "--method", "ig");
+    assert_int_equal(r.status, 0);
+    assert_null(strstr(r.err, "first order"));
+    result_free(&r);
+    r = RUN("attribute", MODEL, "--tokens", BASE, "--metric", "kl[-1]", "-e", "hook_embed *= 0.5");
+    assert_int_equal(r.status, 0);
+    assert_null(strstr(r.err, "first order"));
+    result_free(&r);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_json),   cmocka_unit_test(test_builtin),
-        cmocka_unit_test(test_tables), cmocka_unit_test(test_file),
-        cmocka_unit_test(test_align),  cmocka_unit_test(test_prompts),
-        cmocka_unit_test(test_cells),  cmocka_unit_test(test_refusals)};
+        cmocka_unit_test(test_json),    cmocka_unit_test(test_builtin),
+        cmocka_unit_test(test_tables),  cmocka_unit_test(test_file),
+        cmocka_unit_test(test_align),   cmocka_unit_test(test_prompts),
+        cmocka_unit_test(test_cells),   cmocka_unit_test(test_flat),
+        cmocka_unit_test(test_refusals)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

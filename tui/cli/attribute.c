@@ -146,6 +146,17 @@ static int cells_attribute(struct asked *a, struct attribute_shown *x)
     return rc;
 }
 
+/* KL from the run without edits is 0 there, its least: its gradient is 0, too. */
+static void note_flat(const struct asked *a)
+{
+    enum attribute_method m = a->opt.method;
+    bool first_order = m == ATTRIBUTE_ATP || m == ATTRIBUTE_GRAD || m == ATTRIBUTE_EAP;
+    if (first_order && !a->set.target.n_edits && a->set.metric && !strncmp(a->set.metric, "kl", 2))
+        snprintf(a->c->note, sizeof a->c->note,
+                 "note: kl is 0 and least where nothing is edited, so all is 0 to first order · "
+                 "--method ig goes further, sweep is exact, -e leads elsewhere");
+}
+
 int cli_attribute(struct cli *c)
 {
     struct asked a = {.c = c};
@@ -180,6 +191,8 @@ int cli_attribute(struct cli *c)
     x.options = &a.opt, x.metric = a.set.metric, x.n_prompts = a.set.n;
     x.edits = c->opt->set.n ? sweep_edits_text(c, &edits) : NULL;
     x.by_cells = a.cells;
+    if (!rc)
+        note_flat(&a);
     if (!rc)
         rc = attribute_print(&x);
     attribution_free(&x.found);
