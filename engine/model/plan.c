@@ -488,7 +488,7 @@ struct plan *plan_build(const struct config *cfg)
             emit_block(&em);
         else
             emit_final(&em);
-        if (!em.failed)
+        if (!em.failed && stage) /* of the first stage every value is kept */
             plan_fuse_mark(em.steps + first, em.n - first);
         stage_take(p, &em, stage, first);
     }

@@ -90,8 +90,12 @@ struct plan *plan_build(const struct config *cfg);
 void plan_free(struct plan *p);
 /* The end of a stage: which of its n steps can be one call (plan_fuse.c). */
 void plan_fuse_mark(struct step *steps, int32_t n);
-/* How many calls the n steps of a stage are where nobody looks in between. */
-int32_t plan_calls(const struct step *steps, int32_t n);
+/* How many calls the n steps of a stage are where nobody looks in between.  call[i], unless NULL:
+ * that of step i, from 0 on; -1: none, since it runs on request or is a copy that is read through.
+ */
+int32_t plan_calls(const struct step *steps, int32_t n, int32_t *call);
+/* Does what step i makes lie nowhere after these calls? */
+bool plan_unwritten(const struct step *steps, int32_t i);
 /* The end of building: what n steps say of their sites. */
 void plan_sites_mark(struct plan *p, int32_t n);
 

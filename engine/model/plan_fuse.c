@@ -94,10 +94,23 @@ void plan_fuse_mark(struct step *steps, int32_t n)
     }
 }
 
-int32_t plan_calls(const struct step *steps, int32_t n)
+int32_t plan_calls(const struct step *steps, int32_t n, int32_t *call)
 {
-    int32_t calls = 0;
-    for (int32_t i = 0; i < n; i += 1 + steps[i].fuse)
-        calls += steps[i].when == STEP_ALWAYS && !steps[i].through;
+    int32_t calls = 0, end = -1; /* the last step of the call before */
+    for (int32_t i = 0; i < n; i++) {
+        bool none = steps[i].when != STEP_ALWAYS || steps[i].through;
+        if (!none && i > end)
+            calls++, end = i + steps[i].fuse;
+        if (call)
+            call[i] = none ? -1 : calls - 1;
+    }
     return calls;
+}
+
+bool plan_unwritten(const struct step *steps, int32_t i)
+{
+    bool inside = steps[i].through || steps[i].fuse;
+    for (int32_t k = 0; k < i; k++)
+        inside |= k + steps[k].fuse > i;
+    return inside && steps[i].when == STEP_ALWAYS;
 }

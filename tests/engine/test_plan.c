@@ -187,18 +187,31 @@ static void layers_differ_where_they_should(void **state)
 static void steps_become_one_call(void **state)
 {
     (void)state;
+    /* a letter for each step that always runs: its call; - of a copy that is read through, and
+     * where its value lies nowhere ~ */
     static const struct {
         const char *model;
         int32_t steps, calls;
-    } rows[] = {{"gpt2", 19, 9}, {"llama", 22, 13}};
+        const char *call, *unwritten;
+    } rows[] = {{"gpt2", 19, 9, "-aaabcdeeeffggghhii", "~~~....~~.~.~~.~.~."},
+                {"llama", 22, 13, NULL, NULL}};
     for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
         struct plan *p = plan_of(rows[i].model);
-        int32_t n, always = 0;
+        int32_t n, always = 0, call[64];
         const struct step *steps = plan_stage(p, 2, &n);
-        for (int32_t k = 0; k < n; k++)
-            always += steps[k].when == STEP_ALWAYS;
+        assert_in_range(n, 1, 64);
+        assert_int_equal(plan_calls(steps, n, call), rows[i].calls);
+        assert_int_equal(plan_calls(steps, n, NULL), rows[i].calls);
+        for (int32_t k = 0; k < n; k++) {
+            bool on = steps[k].when == STEP_ALWAYS;
+            assert_true(on || (call[k] == -1 && !plan_unwritten(steps, k)));
+            if (on && rows[i].call) {
+                assert_int_equal(call[k] < 0 ? '-' : 'a' + call[k], rows[i].call[always]);
+                assert_int_equal(plan_unwritten(steps, k) ? '~' : '.', rows[i].unwritten[always]);
+            }
+            always += on;
+        }
         assert_int_equal(always, rows[i].steps);
-        assert_int_equal(plan_calls(steps, n), rows[i].calls);
         plan_free(p);
     }
 }

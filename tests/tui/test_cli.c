@@ -111,7 +111,24 @@ static void hooks_need_a_config_only(void **state)
     struct js_doc *plan = RUN_JSON("plan", folder, "--tokens", "1,2,3", "--json");
     assert_int_equal(json_int(js_root(plan), "positions"), 3);
     assert_true(json_number(js_root(plan), "flops") > 0);
+    size_t calls = 0, unwritten = 0;
+    struct js_node steps = js_get(js_root(plan), "steps");
+    int stage = -1, last = -1;
+    for (size_t i = 0; i < js_count(steps); i++) {
+        struct js_node step = js_at(steps, i), call = js_get(step, "call");
+        last = json_int(step, "stage") == stage ? last : -1;
+        stage = (int)json_int(step, "stage");
+        if (js_is_set(call))
+            calls += json_int(step, "call") > last, last = (int)json_int(step, "call");
+        unwritten += !json_bool(step, "written");
+    }
+    assert_int_equal(json_int(js_root(plan), "calls"), calls);
+    assert_true(calls > 0 && unwritten > 0 && calls + unwritten < js_count(steps));
     js_close(plan);
+    struct result table = RUN("plan", folder, "--tsv");
+    assert_non_null(strstr(table.out, "hook_normalized\tnormalize\t"));
+    assert_non_null(strstr(table.out, "\t0~\t"));
+    result_free(&table);
     assert_refused(RUN("lens", folder, "--tokens", "1"), 1, "safetensors");
     free(config), free(path);
     folder_remove(folder);

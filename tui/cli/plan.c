@@ -1,5 +1,6 @@
 /* plan.c - `borescope plan`: the forward pass as the list of steps that the engine runs. */
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "cli.h"
@@ -56,7 +57,20 @@ static double site_floats(const struct cli *c, enum site_id id)
 /* What a whole plan adds up to. */
 struct total {
     double flops, bytes, kept;
+    int64_t calls; /* where nobody looks in between */
 };
+
+/* The calls of a stage (plan.h), a number for each of its steps; the caller frees them.  NULL:
+ * memory is out. */
+static int32_t *stage_calls(const struct cli *c, int32_t stage)
+{
+    int32_t n;
+    const struct step *s = plan_stage(c->m->plan, stage, &n);
+    int32_t *call = calloc((size_t)n + 1, sizeof *call);
+    if (call)
+        plan_calls(s, n, call);
+    return call;
+}
 
 static bool is_kept(const struct cli *c, enum site_id id)
 {
@@ -67,6 +81,7 @@ static void stage_total(const struct cli *c, int32_t stage, struct total *t)
 {
     int32_t n;
     const struct step *s = plan_stage(c->m->plan, stage, &n);
+    t->calls += plan_calls(s, n, NULL);
     for (int32_t i = 0; i < n; i++) {
         if (s[i].when != STEP_ALWAYS)
             continue;
@@ -78,8 +93,10 @@ static void stage_total(const struct cli *c, int32_t stage, struct total *t)
     }
 }
 
-static void json_step(const struct cli *c, struct json_out *j, const struct step *s, int32_t stage)
+static void json_step(const struct cli *c, struct json_out *j, const struct step *steps, int32_t i,
+                      int32_t stage, int32_t call)
 {
+    const struct step *s = &steps[i];
     char name[LIMIT_NAME];
     struct site_ref site = {s->site,
                             site_table[s->site].scope == SCOPE_BLOCK ? stage - 1 : SITE_ROOT};
@@ -93,6 +110,11 @@ static void json_step(const struct cli *c, struct json_out *j, const struct step
             json_out_string(j, operand_name(s->in[i]));
     json_out_close(j);
     json_out_string(json_out_key(j, "when"), when_word(s->when));
+    if (call < 0)
+        json_out_null(json_out_key(j, "call"));
+    else
+        json_out_int(json_out_key(j, "call"), call);
+    json_out_bool(json_out_key(j, "written"), !plan_unwritten(steps, i));
     json_out_double(json_out_key(j, "flops"), plan_step_flops(c->m->plan, s, c->n));
     json_out_close(j);
 }
@@ -107,23 +129,28 @@ static int json_plan(struct cli *c, const struct total *t)
     json_out_double(json_out_key(&j, "flops"), t->flops);
     json_out_double(json_out_key(&j, "site_bytes"), t->bytes);
     json_out_double(json_out_key(&j, "kept_bytes"), t->kept);
+    json_out_int(json_out_key(&j, "calls"), t->calls);
     json_out_array(json_out_key(&j, "steps"));
-    for (int32_t stage = 0; stage < plan_stages(c->m->plan); stage++) {
-        int32_t n;
+    bool whole = true;
+    for (int32_t stage = 0; whole && stage < plan_stages(c->m->plan); stage++) {
+        int32_t n, *call = stage_calls(c, stage);
         const struct step *s = plan_stage(c->m->plan, stage, &n);
-        for (int32_t i = 0; i < n; i++)
-            json_step(c, &j, &s[i], stage);
+        whole = call;
+        for (int32_t i = 0; whole && i < n; i++)
+            json_step(c, &j, s, i, stage, call[i]);
+        free(call);
     }
-    return cli_json_end(c, &j);
+    return whole ? cli_json_end(c, &j) : cli_memory(c);
 }
 
-static void table_stage(struct cli *c, struct table *t, int32_t stage, const char *label,
+/* false: memory is out */
+static bool table_stage(struct cli *c, struct table *t, int32_t stage, const char *label,
                         double flops)
 {
-    int32_t n;
-    char reads[256];
+    int32_t n, *call = stage_calls(c, stage);
+    char reads[256], number[16];
     const struct step *s = plan_stage(c->m->plan, stage, &n);
-    for (int32_t i = 0; i < n; i++) {
+    for (int32_t i = 0; call && i < n; i++) {
         double f = plan_step_flops(c->m->plan, &s[i], c->n);
         operands(&s[i], reads, sizeof reads);
         table_string(t, label);
@@ -131,9 +158,17 @@ static void table_stage(struct cli *c, struct table *t, int32_t stage, const cha
         table_string(t, kn_op_name(s[i].op));
         table_string(t, reads);
         table_string(t, when_word(s[i].when));
+        const char *mark = plan_unwritten(s, i) ? "~" : "";
+        if (call[i] < 0)
+            snprintf(number, sizeof number, "%s", mark);
+        else
+            snprintf(number, sizeof number, "%d%s", (int)call[i], mark);
+        table_string(t, number);
         table_number(t, (float)(f * 1e-6));
         table_number(t, (float)(flops > 0 ? 100 * f / flops : 0));
     }
+    free(call);
+    return call;
 }
 
 /* "block 0", "blocks 1..5, 7" for the layers with the steps of one stage; false: an earlier one has
@@ -161,9 +196,10 @@ static bool blocks_label(const struct cli *c, int32_t stage, char *buf, size_t s
 
 int cli_plan(struct cli *c)
 {
-    static const struct table_column columns[] = {
-        COLUMN_TEXT("stage"), COLUMN_TEXT("writes"),     COLUMN_TEXT("op"),    COLUMN_TEXT("reads"),
-        COLUMN_TEXT("when"),  COLUMN_NUMBER("Mflop", 3), COLUMN_NUMBER("%", 2)};
+    static const struct table_column columns[] = {COLUMN_TEXT("stage"),      COLUMN_TEXT("writes"),
+                                                  COLUMN_TEXT("op"),         COLUMN_TEXT("reads"),
+                                                  COLUMN_TEXT("when"),       COLUMN_TEXT("call"),
+                                                  COLUMN_NUMBER("Mflop", 3), COLUMN_NUMBER("%", 2)};
     int rc = cli_open(c, CLI_SHAPE);
     if (rc)
         return rc;
@@ -175,18 +211,24 @@ int cli_plan(struct cli *c)
     if (c->opt->json)
         return json_plan(c, &total);
     if (!c->opt->tsv)
-        bytes_addf(&c->out,
-                   "# %d positions: %.4g Mflop; all sites %.4g MB, of which always kept %.4g MB; "
-                   "* all rows, ^ the stage before; shares are of one block\n",
-                   (int)c->n, total.flops * 1e-6, total.bytes * 1e-6, total.kept * 1e-6);
-    struct table *t = table_new(columns, 7);
+        bytes_addf(
+            &c->out,
+            "# %d positions: %.4g Mflop; all sites %.4g MB, of which always kept %.4g MB; "
+            "* all rows, ^ the stage before; shares are of one block\n"
+            "# %lld calls where nobody looks in between: steps with the same number are one; "
+            "~ lies nowhere then, and makes calls of their own where it is kept, edited or "
+            "called back\n",
+            (int)c->n, total.flops * 1e-6, total.bytes * 1e-6, total.kept * 1e-6,
+            (long long)total.calls);
+    struct table *t = table_new(columns, 8);
     char label[96];
-    if (t) {
-        table_stage(c, t, 0, "embed", total.flops);
-        for (int32_t s = 1; s < stages - 1; s++)
-            if (blocks_label(c, s, label, sizeof label))
-                table_stage(c, t, s, label, total.flops);
-        table_stage(c, t, stages - 1, "final", total.flops);
-    }
-    return cli_table(c, t);
+    bool whole = t && table_stage(c, t, 0, "embed", total.flops);
+    for (int32_t s = 1; whole && s < stages - 1; s++)
+        if (blocks_label(c, s, label, sizeof label))
+            whole = table_stage(c, t, s, label, total.flops);
+    whole = whole && table_stage(c, t, stages - 1, "final", total.flops);
+    if (whole)
+        return cli_table(c, t);
+    table_free(t);
+    return cli_memory(c);
 }
