@@ -19,6 +19,7 @@ static const double TOLERANCE[KN_OP_COUNT] = {
     [KN_OP_AFFINE] = INEXACT,
     [KN_OP_NORM] = INEXACT,
     [KN_OP_LINEAR] = INEXACT,
+    [KN_OP_LINEARS] = INEXACT,
     [KN_OP_ACT] = INEXACT,
     [KN_OP_SOFTCAP] = INEXACT,
     [KN_OP_GATE] = INEXACT,
@@ -271,16 +272,14 @@ static enum kn_status result_check(struct check *c, enum kn_op op, int o, const 
 
 static enum kn_status check_run(struct kn_backend *be, const struct kn_call *call)
 {
-    static const char *const OUT[KN_OUT_MAX] = {"out0", "out1"};
-    static const char *const IN[KN_IN_MAX] = {"in0", "in1", "in2", "in3"};
     struct check *c = checked(be);
     struct kn_call b = *call;
     if ((unsigned)call->op >= KN_OP_COUNT)
         return KN_BAD_CALL;
     for (int i = 0; i < KN_OUT_MAX; i++)
-        b.out[i] = twin(c, &call->out[i], kn_op_name(call->op), OUT[i]);
+        b.out[i] = twin(c, &call->out[i], kn_op_name(call->op), wrap_out_name[i]);
     for (int i = 0; i < KN_IN_MAX; i++)
-        b.in[i] = twin(c, &call->in[i], kn_op_name(call->op), IN[i]);
+        b.in[i] = twin(c, &call->in[i], kn_op_name(call->op), wrap_in_name[i]);
     enum kn_status st = both(c->a->type->run(c->a, call), c->b->type->run(c->b, &b));
     st = both(st, check_sync(be));
     c->seen[call->op].calls++;

@@ -145,8 +145,6 @@ static void fence_forget(struct kn_backend *be, struct kn_view *device)
 
 static enum kn_status fence_run(struct kn_backend *be, const struct kn_call *call)
 {
-    static const char *const OUT[KN_OUT_MAX] = {"out0", "out1"};
-    static const char *const IN[KN_IN_MAX] = {"in0", "in1", "in2", "in3"};
     const struct fence *f = (struct fence *)be;
     struct work w = {.kind = WORK_CALL, .call = *call};
     if ((unsigned)call->op >= KN_OP_COUNT)
@@ -154,9 +152,9 @@ static enum kn_status fence_run(struct kn_backend *be, const struct kn_call *cal
     if (be->cancel && atomic_load_explicit(be->cancel, memory_order_relaxed))
         return KN_CANCELLED;
     for (int i = 0; i < KN_OUT_MAX; i++)
-        w.call.out[i] = inside(f, &call->out[i], kn_op_name(call->op), OUT[i]);
+        w.call.out[i] = inside(f, &call->out[i], kn_op_name(call->op), wrap_out_name[i]);
     for (int i = 0; i < KN_IN_MAX; i++)
-        w.call.in[i] = inside(f, &call->in[i], kn_op_name(call->op), IN[i]);
+        w.call.in[i] = inside(f, &call->in[i], kn_op_name(call->op), wrap_in_name[i]);
     return queue_add((struct fence *)be, w);
 }
 

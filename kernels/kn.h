@@ -27,8 +27,8 @@ enum kn_dtype { /* KN_F32, KN_F16, ..., KN_Q8_0, ...: dtype.def */
 
 enum {
     KN_DIM_MAX = 4, /* rank of a view */
-    KN_IN_MAX = 4,  /* inputs of a call */
-    KN_OUT_MAX = 2  /* outputs of a call */
+    KN_IN_MAX = 7,  /* inputs of a call */
+    KN_OUT_MAX = 3  /* outputs of a call */
 };
 
 /* A tensor: a value, never an owner.  `data` is the base of a buffer, in host or in device memory,

@@ -320,8 +320,6 @@ static void split_forget(struct kn_backend *be, struct kn_view *device)
 
 static enum kn_status split_run(struct kn_backend *be, const struct kn_call *call)
 {
-    static const char *const OUT[KN_OUT_MAX] = {"out0", "out1"};
-    static const char *const IN[KN_IN_MAX] = {"in0", "in1", "in2", "in3"};
     struct split *s = split_of(be);
     struct kn_call c = *call;
     int part = -1;
@@ -331,7 +329,7 @@ static enum kn_status split_run(struct kn_backend *be, const struct kn_call *cal
     for (int i = 0; i < KN_OUT_MAX; i++) {
         if (is_empty(&c.out[i]))
             continue;
-        struct region *r = region_of(s, &c.out[i], kn_op_name(c.op), OUT[i]);
+        struct region *r = region_of(s, &c.out[i], kn_op_name(c.op), wrap_out_name[i]);
         if (part >= 0 && r->part != part)
             return KN_BAD_CALL;
         part = r->part;
@@ -340,7 +338,7 @@ static enum kn_status split_run(struct kn_backend *be, const struct kn_call *cal
     part = part < 0 ? 0 : part;
     enum kn_status st = KN_OK;
     for (int i = 0; !st && i < KN_IN_MAX; i++)
-        st = bring(s, part, kn_op_name(c.op), IN[i], &c.in[i]);
+        st = bring(s, part, kn_op_name(c.op), wrap_in_name[i], &c.in[i]);
     if (!st)
         st = part_of(s, part)->type->run(s->lane[part].inner, &c);
     for (int i = 0; i < KN_OUT_MAX; i++)

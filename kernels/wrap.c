@@ -106,6 +106,9 @@ struct kn_view region_other(const struct region *r, const struct kn_view *v)
     return other;
 }
 
+const char *const wrap_out_name[KN_OUT_MAX] = {"out0", "out1", "out2"};
+const char *const wrap_in_name[KN_IN_MAX] = {"in0", "in1", "in2", "in3", "in4", "in5", "in6"};
+
 void wrap_fail(const char *who, const char *what, const char *op, const char *operand)
 {
     char text[160];

@@ -56,6 +56,7 @@ struct region *regions_at(const struct regions *rs, const void *at);
 void regions_remove(struct regions *rs, struct region *r);
 /* The same view of the other memory. */
 struct kn_view region_other(const struct region *r, const struct kn_view *v);
+extern const char *const wrap_out_name[KN_OUT_MAX], *const wrap_in_name[KN_IN_MAX];
 /* Stop with a message that names what was wrong, the operation and its operand ("in1", "out0"). */
 _Noreturn void wrap_fail(const char *who, const char *what, const char *op, const char *operand);
 

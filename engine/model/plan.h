@@ -60,7 +60,9 @@ struct step {
     bool heads_are_rows; /* [pos, heads, d] is run as [pos*heads, d] */
     int32_t fuse;        /* it and so many steps after it can be one call where nobody looks in
                             between and none of those on request among them runs; 0: none */
-    bool through;        /* a copy of the stage before, which its readers can read instead */
+    int32_t beside; /* so many steps on is the next product of the same rows, which one call can
+                       make as well where no step on request changes them; 0: none */
+    bool through;   /* a copy of the stage before, which its readers can read instead */
     struct operand in[KN_IN_MAX];
     struct kn_param p;
 };

@@ -1,5 +1,6 @@
 /* plan_fuse.c - which steps of a stage can be one call where nobody looks in between (see plan.h):
- * the three of a norm, the three of attention, a product and the activation or sum that follows.
+ * the three of a norm, the three of attention, a product and the activation or sum that follows;
+ * products of the same rows (queries, keys and values; the two of a gated MLP).
  * Such a call has the bits of its steps (ops.def).  Whether somebody looks is for the executor to
  * say.  Tested in tests/engine/test_plan.c. */
 #include "model/plan.h"
@@ -80,6 +81,39 @@ static bool is_through(const struct step *steps, int32_t n, int32_t i)
     return may;
 }
 
+/* The rows that a product reads: what a copy on request in between would copy. */
+static struct operand rows_of(const struct step *steps, int32_t n, int32_t i)
+{
+    struct operand o = steps[i].in[0];
+    for (int32_t j = 0; o.kind == OPERAND_SITE && j < n; j++)
+        if (steps[j].when == STEP_IF_WANTED && steps[j].op == KN_OP_COPY &&
+            steps[j].site == (enum site_id)o.id)
+            return steps[j].in[0];
+    return o;
+}
+
+static bool is_product(const struct step *s)
+{
+    return s->op == KN_OP_LINEAR && !step_is_routed(s) && !s->heads_are_rows && !s->first_rows &&
+           !s->in_place && !s->fuse;
+}
+
+/* Products that follow one another, so many as one call has room for. */
+static void mark_beside(struct step *steps, int32_t n)
+{
+    int32_t before = 0;
+    for (int32_t i = next_of(steps, n, -1), next; i < n; i = next) {
+        next = next_of(steps, n, i);
+        struct operand mine = rows_of(steps, n, i);
+        bool may = next < n && before + 1 < KN_OUT_MAX && is_product(&steps[i]) &&
+                   is_product(&steps[next]);
+        struct operand its = may ? rows_of(steps, n, next) : mine;
+        may = may && mine.kind == OPERAND_SITE && same_operand(&mine, &its);
+        steps[i].beside = may ? next - i : 0;
+        before = may ? before + 1 : 0;
+    }
+}
+
 void plan_fuse_mark(struct step *steps, int32_t n)
 {
     for (int32_t i = 0; i < n; i++) {
@@ -92,15 +126,18 @@ void plan_fuse_mark(struct step *steps, int32_t n)
             steps[i].fuse = next - i;
         steps[i].through = is_through(steps, n, i);
     }
+    mark_beside(steps, n);
 }
 
 int32_t plan_calls(const struct step *steps, int32_t n, int32_t *call)
 {
-    int32_t calls = 0, end = -1; /* the last step of the call before */
+    int32_t calls = 0, end = -1, beside = -1; /* the last step of the call before; one of its */
     for (int32_t i = 0; i < n; i++) {
         bool none = steps[i].when != STEP_ALWAYS || steps[i].through;
-        if (!none && i > end)
+        if (!none && i > end && i != beside)
             calls++, end = i + steps[i].fuse;
+        if (steps[i].beside)
+            beside = i + steps[i].beside;
         if (call)
             call[i] = none ? -1 : calls - 1;
     }

@@ -168,11 +168,15 @@ static int run_routed(const struct pass *p, const struct kn_call *c, struct err 
     return rc ? rc : run_experts(p->r, f->stage, &product, e);
 }
 
-static int run_step(const struct pass *p, struct err *e)
+static int run_step(struct pass *p, struct err *e)
 {
     enum site_id all;
     if (p->step == p->end)
         return pass_fused(p, e);
+    bool made = false;
+    int rc = pass_beside(p, &made, e);
+    if (rc || made)
+        return rc;
     struct kn_call c = pass_call(p, &all);
     if (p->step->op == KN_OP_TOP_INDEX)
         p->r->routes.of = NULL;
@@ -251,9 +255,10 @@ bool pass_step_active(const struct run *r, const struct frame *f, const struct s
     }
 }
 
-/* Scratch for the site a step writes, unless it is kept. */
-static int frame_reserve(struct run *r, struct frame *f, enum site_id s, struct err *e)
+int pass_reserve(struct pass *p, enum site_id s, struct err *e)
 {
+    struct run *r = p->r;
+    struct frame *f = p->f;
     if (r->keep[run_slot(f->stage, s)])
         return 0;
     return run_reserve(stage_backend(r, f->stage), &f->site[s], run_pitch(r, s) * (f->r1 - f->r0),
@@ -286,7 +291,7 @@ static int step_ready(struct pass *p, const struct step *s, enum site_id want, b
                run_called(r, p->f->stage, s->site)); /* kept: what callbacks left */
     if (*ready && run_cancelled(r))
         return run_status(KN_CANCELLED, e);
-    return *ready ? frame_reserve(r, p->f, s->site, e) : 0;
+    return *ready ? pass_reserve(p, s->site, e) : 0;
 }
 
 /* After a step, which is `s` of those up to `end`. */

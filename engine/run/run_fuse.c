@@ -1,4 +1,5 @@
-/* run_fuse.c - steps that are one call where nobody looks at what lies between them.
+/* run_fuse.c - steps that are one call where nobody looks at what lies between them, and products
+ * of the same rows that are made together.
  *
  * Which could be, the plan says (plan_fuse.c).  Here it is seen whether somebody looks: a value in
  * between that is kept, edited or called back is made by a step of its own, as is all of a stage
@@ -104,6 +105,41 @@ static void linear_call(const struct pass *p, struct kn_call *c)
     c->p.act = p->step->p.act;
     if (p->step->op == KN_OP_ADD)
         c->in[3] = pass_operand(p, &p->step->in[0]);
+}
+
+/* Can a product be made along with p->step, before its turn? */
+static bool beside_may(const struct pass *p, const struct step *s)
+{
+    const struct run *r = p->r;
+    enum site_id own = (enum site_id)p->step->in[0].id, its = (enum site_id)s->in[0].id;
+    return s < p->last && run_source(r, p->f->stage, own) == run_source(r, p->f->stage, its) &&
+           !(p->f == &r->look && run_called(r, p->f->stage, s->site)); /* what callbacks left */
+}
+
+int pass_beside(struct pass *p, bool *made, struct err *e)
+{
+    const struct step *s = p->step, *next = s;
+    *made = p->made && s > p->beside && s <= p->made && s->when == STEP_ALWAYS;
+    if (*made || !s->beside || p->shared)
+        return 0;
+    struct kn_call c = {.op = KN_OP_LINEARS};
+    int n = 0, rc = 0;
+    for (bool more = true; !rc && more; n++) {
+        struct pass one = *p;
+        enum site_id all;
+        one.step = s = next;
+        if (!(rc = pass_reserve(p, s->site, e))) {
+            struct kn_call own = pass_call(&one, &all);
+            c.out[n] = own.out[0], c.in[0] = own.in[0];
+            c.in[1 + 2 * n] = own.in[1], c.in[2 + 2 * n] = own.in[2];
+        }
+        next = s + s->beside;
+        more = s->beside && beside_may(p, next);
+    }
+    if (rc || n == 1)
+        return rc;
+    p->beside = p->step, p->made = s, *made = true;
+    return run_status(kn_run(stage_backend(p->r, p->f->stage), &c), e);
 }
 
 int pass_fused(const struct pass *p, struct err *e)

@@ -14,12 +14,13 @@ struct pass {
     int32_t n_src; /* sources [0, n_src) can be seen from these rows */
 
     /* run_fuse.c's: */
-    bool unseen;                    /* nobody looks at what is not kept */
-    bool quiet;                     /* and no step on request runs */
-    bool shared;                    /* products are made for several runs together */
-    const struct step *last;        /* the steps of this pass end before it */
-    const struct step *group, *end; /* from the one to the other one call; NULL: none */
-    const struct step *through;     /* a copy that was left out, or NULL */
+    bool unseen;                      /* nobody looks at what is not kept */
+    bool quiet;                       /* and no step on request runs */
+    bool shared;                      /* products are made for several runs together */
+    const struct step *last;          /* the steps of this pass end before it */
+    const struct step *group, *end;   /* from the one to the other one call; NULL: none */
+    const struct step *through;       /* a copy that was left out, or NULL */
+    const struct step *beside, *made; /* products from the one to the other are made; NULL: none */
 };
 
 /* Rows of the frame, of a site of a stage. */
@@ -37,6 +38,11 @@ void pass_fuse_begin(struct pass *p, const struct step *steps, int32_t count, in
 /* p->step is next: true where it is not to be run, since a later one is its call too, or nobody
  * needs it. */
 bool pass_fuse(struct pass *p);
+/* Scratch for the site a step writes, unless it is kept. */
+int pass_reserve(struct pass *p, enum site_id s, struct err *e);
+/* p->step is a product: make it together with those beside it, where one call can; *made: it is,
+ * now or before. */
+int pass_beside(struct pass *p, bool *made, struct err *e);
 /* The steps from p->group to p->end, which is p->step, as one call. */
 int pass_fused(const struct pass *p, struct err *e);
 

@@ -1,4 +1,4 @@
-/* linear.c - linear, head_result, result_patch: products with weights where they lie.
+/* linear.c - linear, linears, head_result, result_patch: products with weights where they lie.
  *
  * A call is cut into units of UNIT_COLUMNS columns or more of one group by a block of rows.
  * How it is cut never changes a bit of the result (row_gemm.h), so the cut is free to follow the
@@ -123,21 +123,30 @@ static void linear_units(void *ctx, int64_t first, int64_t end, void *scratch)
 }
 
 /* Cut the columns, and the rows only if that does not make enough units to keep the threads busy to
- * the end: rows share the weights.  A unit is wide, since that is how memory is read best. */
-static void linear_cut(struct linear *l, int64_t groups, int threads, int64_t rows_max)
+ * the end: rows share the weights.  A unit is wide, since that is how memory is read best.
+ * `beside`: columns of products that are made at the same time. */
+static void linear_cut(struct linear *l, int64_t groups, int64_t beside, int threads,
+                       int64_t rows_max)
 {
     enum { ROWS_MIN = 24 };
     bool few = !l->nk && !l->all_groups && l->g.m <= GEMM_FEW;
     int64_t wanted = (int64_t)(few ? 2 : 3) * threads;
-    int64_t width = groups * l->g.n / wanted / UNIT_COLUMNS * UNIT_COLUMNS;
+    int64_t width = (groups * l->g.n + beside) / wanted / UNIT_COLUMNS * UNIT_COLUMNS;
     width = least(width, few ? GEMM_FEW_COLUMNS : GEMM_COLUMNS);
     l->unit_columns = width < UNIT_COLUMNS ? UNIT_COLUMNS : width;
     l->column_units = (l->g.n + l->unit_columns - 1) / l->unit_columns;
     l->unit_rows = least(l->g.m, least(rows_max, l->nk ? rows_max : GEMM_ROWS));
-    while (l->unit_rows > ROWS_MIN &&
-           groups * l->column_units * ((l->g.m + l->unit_rows - 1) / l->unit_rows) < wanted)
+    int64_t units = groups * l->column_units + beside / l->unit_columns;
+    while (l->unit_rows > ROWS_MIN && units * ((l->g.m + l->unit_rows - 1) / l->unit_rows) < wanted)
         l->unit_rows = (l->unit_rows + 1) / 2;
     l->row_units = (l->g.m + l->unit_rows - 1) / l->unit_rows;
+}
+
+/* A product costs a sixteenth of an element touched. */
+static int64_t linear_cost(const struct linear *l)
+{
+    return (l->unit_rows + 1) * least(l->g.n, l->unit_columns) * l->g.k *
+           (l->all_groups ? l->groups : 1) / 16;
 }
 
 static enum kn_status linear_run(struct cpu *c, struct linear *l, cpu_units_fn *fn,
@@ -147,13 +156,10 @@ static enum kn_status linear_run(struct cpu *c, struct linear *l, cpu_units_fn *
     if (l->g.m == 0)
         return KN_OK;
     int64_t groups = l->all_groups ? 1 : l->groups;
-    linear_cut(l, groups, pool_threads(c->pool), rows_max);
+    linear_cut(l, groups, 0, pool_threads(c->pool), rows_max);
     if (!pool_reserve(c->pool, scratch))
         return KN_OUT_OF_MEMORY;
-    /* A product costs a sixteenth of an element touched. */
-    int64_t cost = (l->unit_rows + 1) * least(l->g.n, l->unit_columns) * l->g.k *
-                   (l->all_groups ? l->groups : 1) / 16;
-    return cpu_each(c, groups * l->column_units * l->row_units, cost, fn, l);
+    return cpu_each(c, groups * l->column_units * l->row_units, linear_cost(l), fn, l);
 }
 
 /* The bias's elements, if its shape is that of the columns. */
@@ -183,37 +189,92 @@ static bool linear_take_finish(struct linear *l, const struct kn_call *call)
            (call_rows(add, KN_F32, &l->add) && l->add.n == out.n && l->add.len == out.len);
 }
 
+/* The product of rows x by the weights w, to `out`. */
+static bool linear_take(struct linear *l, const struct kn_view *x_view, const struct kn_view *w,
+                        const struct kn_view *bias, const struct kn_view *out)
+{
+    struct call_rows x;
+    if (!call_rows(x_view, KN_F32, &x) || (w->ndim != 2 && w->ndim != 3) ||
+        (out->ndim != 2 && out->ndim != 3) || !call_is(out, KN_F32, out->ndim))
+        return false;
+    int64_t n_axis = w->ndim - 2, all = w->shape[n_axis] * (w->ndim == 3 ? w->shape[0] : 1);
+    l->groups = w->ndim == 3 ? w->shape[0] : out->ndim == 3 ? out->shape[1] : 1;
+    if (l->groups < 1 || all % l->groups != 0 || out->shape[0] != x.n ||
+        x.len != w->shape[w->ndim - 1])
+        return false;
+    int64_t n = all / l->groups;
+    if (out->ndim == 3 ? out->shape[1] != l->groups || out->shape[2] != n : out->shape[1] != all)
+        return false;
+    if (!linear_weights(l, w, n, x.len, w->stride[n_axis], w->stride[w->ndim - 1]) ||
+        !linear_take_bias(l, bias))
+        return false;
+    l->g.x = x.data;
+    l->g.x_stride = x.stride;
+    l->g.m = x.n;
+    l->g.out = out->data;
+    l->g.out_stride = out->stride[0];
+    l->w_group = w->ndim == 3 ? w->stride[0] : n * w->stride[n_axis];
+    l->out_group = out->ndim == 3 ? out->stride[1] : n;
+    if (l->w_group == n * w->stride[n_axis] && l->out_group == n &&
+        (!l->bias || l->bias_group == n)) {
+        l->g.n = all; /* the groups lie side by side everywhere */
+        l->groups = 1;
+    }
+    return true;
+}
+
 enum kn_status cpu_LINEAR(struct cpu *c, const struct kn_call *call)
 {
-    const struct kn_view *out = &call->out[0], *w = &call->in[1];
     struct linear l = {0};
-    struct call_rows x;
-    if (!call_rows(&call->in[0], KN_F32, &x) || (w->ndim != 2 && w->ndim != 3) ||
-        (out->ndim != 2 && out->ndim != 3) || !call_is(out, KN_F32, out->ndim))
+    if (!linear_take(&l, &call->in[0], &call->in[1], &call->in[2], &call->out[0]) ||
+        !linear_take_finish(&l, call))
         return KN_BAD_CALL;
-    int64_t n_axis = w->ndim - 2, all = w->shape[n_axis] * (w->ndim == 3 ? w->shape[0] : 1);
-    l.groups = w->ndim == 3 ? w->shape[0] : out->ndim == 3 ? out->shape[1] : 1;
-    if (l.groups < 1 || all % l.groups != 0 || out->shape[0] != x.n ||
-        x.len != w->shape[w->ndim - 1])
-        return KN_BAD_CALL;
-    int64_t n = all / l.groups;
-    if (out->ndim == 3 ? out->shape[1] != l.groups || out->shape[2] != n : out->shape[1] != all)
-        return KN_BAD_CALL;
-    if (!linear_weights(&l, w, n, x.len, w->stride[n_axis], w->stride[w->ndim - 1]) ||
-        !linear_take_bias(&l, &call->in[2]) || !linear_take_finish(&l, call))
-        return KN_BAD_CALL;
-    l.g.x = x.data;
-    l.g.x_stride = x.stride;
-    l.g.m = x.n;
-    l.g.out = out->data;
-    l.g.out_stride = out->stride[0];
-    l.w_group = w->ndim == 3 ? w->stride[0] : n * w->stride[n_axis];
-    l.out_group = out->ndim == 3 ? out->stride[1] : n;
-    if (l.w_group == n * w->stride[n_axis] && l.out_group == n && (!l.bias || l.bias_group == n)) {
-        l.g.n = all; /* the groups lie side by side everywhere */
-        l.groups = 1;
-    }
     return linear_run(c, &l, linear_units, INT64_MAX, LINEAR_FLOATS * sizeof(float));
+}
+
+/* Products of the same rows. */
+struct linears {
+    struct linear of[KN_OUT_MAX];
+    int64_t end[KN_OUT_MAX]; /* of the units of each, counted through */
+    int n;
+};
+
+static void linears_units(void *ctx, int64_t first, int64_t end, void *scratch)
+{
+    const struct linears *all = ctx;
+    for (int i = 0; i < all->n; i++) {
+        int64_t begin = i ? all->end[i - 1] : 0;
+        int64_t lo = first > begin ? first : begin, hi = least(end, all->end[i]);
+        if (lo < hi)
+            linear_units((void *)(uintptr_t)&all->of[i], lo - begin, hi - begin, scratch);
+    }
+}
+
+enum kn_status cpu_LINEARS(struct cpu *c, const struct kn_call *call)
+{
+    struct linears all = {.n = call_absent(&call->in[5]) ? 2 : 3};
+    int64_t columns = 0, cost = 0;
+    if (call->p.act || (all.n == 2 && !(call_absent(&call->out[2]) && call_absent(&call->in[6]))))
+        return KN_BAD_CALL;
+    for (int i = 0; i < all.n; i++) {
+        struct linear *l = &all.of[i];
+        if (!linear_take(l, &call->in[0], &call->in[1 + 2 * i], &call->in[2 + 2 * i],
+                         &call->out[i]))
+            return KN_BAD_CALL;
+        l->isa = c->isa;
+        columns += l->groups * l->g.n;
+    }
+    if (all.of[0].g.m == 0)
+        return KN_OK;
+    for (int i = 0; i < all.n; i++) {
+        struct linear *l = &all.of[i];
+        linear_cut(l, l->groups, columns - l->groups * l->g.n, pool_threads(c->pool), INT64_MAX);
+        all.end[i] = (i ? all.end[i - 1] : 0) + l->groups * l->column_units * l->row_units;
+        cost = linear_cost(l) > cost ? linear_cost(l) : cost;
+    }
+    if (!pool_reserve(c->pool, LINEAR_FLOATS * sizeof(float)))
+        return KN_OUT_OF_MEMORY;
+    return cpu_each(c, all.end[all.n - 1], cost, linears_units, &all);
 }
 
 /* z [r,H,dh] by W_O [D,H*dh]: the heads are the groups, each with its own columns of W_O. */

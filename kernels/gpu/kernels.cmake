@@ -18,7 +18,7 @@ foreach(row IN LISTS rows)
 endforeach()
 list(REMOVE_DUPLICATES texts)
 set(GPU_TEXTS ${GPU_DIR}/dialect.h ${GPU_DIR}/dialect_glsl.h ${GPU_DIR}/dialect_cuda.h ${GPU_DIR}/dialect_host.h
-              ${GPU_DIR}/params.h ${GPU_DIR}/common.h ${GPU_DIR}/quant.k ${GPU_DIR}/order.k ${GPU_DIR}/finish.k
+              ${GPU_DIR}/params.h ${GPU_DIR}/common.h ${GPU_DIR}/quant.k ${GPU_DIR}/order.k ${GPU_DIR}/finish.k ${GPU_DIR}/parts.k
               ${GPU_DIR}/seen.k)
 foreach(text IN LISTS texts)
   list(APPEND GPU_TEXTS ${GPU_DIR}/${text}.k)

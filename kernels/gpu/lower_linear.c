@@ -1,4 +1,4 @@
-/* lower_linear.c - linear, head_result, result_patch.
+/* lower_linear.c - linear, linears, head_result, result_patch.
  *
  * Few rows read weights in blocks where they lie; for more of them columns are decoded first, a
  * piece at a time, and multiplied as f32: the same bits. */
@@ -160,15 +160,31 @@ static enum gpu_kernel mma_kernel(enum kn_dtype t, bool few)
     return few ? GPU_linear_f16_8_mma : GPU_linear_f16_32_mma;
 }
 
-static enum kn_status mma_rows(struct gpu *g, const struct gpu_product *q, char *terms)
+/* Rows of q's x as terms. */
+static enum kn_status terms_launch(struct gpu *g, const struct gpu_product *q, char *terms)
 {
-    enum { FEW = 8, MANY = 32, COLUMNS = 16 };
-    int64_t rows = q->m <= FEW ? FEW : MANY;
     terms_params t = {.y = terms,
                       .x = q->x,
                       .m = gpu_i32(q->m),
                       .len = gpu_i32(q->k),
                       .x_stride = gpu_i32(q->x_stride)};
+    return gpu_units(q->m, q->k, &t.units, &t.per_row) ? GPU_LAUNCH(g, terms, t, t.units, 1)
+                                                       : KN_BAD_CALL;
+}
+
+/* Room for the terms of *rows of q's rows, NULL without memory. */
+static char *mma_terms(struct gpu *g, const struct gpu_product *q, int64_t *rows)
+{
+    enum { TERMS = 3, BYTES = 2 };
+    int64_t row = TERMS * BYTES * q->k, most = PIECE_BYTES / row;
+    *rows = most < 1 ? 1 : most < q->m ? most : q->m;
+    return gpu_scratch(g, GPU_SCRATCH_TERM, (size_t)(*rows * row));
+}
+
+static enum kn_status mma_rows(struct gpu *g, const struct gpu_product *q, char *terms)
+{
+    enum { FEW = 8, MANY = 32, COLUMNS = 16 };
+    int64_t rows = q->m <= FEW ? FEW : MANY;
     mma_params p = {.y = q->y,
                     .terms = terms,
                     .w = q->w,
@@ -182,9 +198,7 @@ static enum kn_status mma_rows(struct gpu *g, const struct gpu_product *q, char 
                     .add_stride = q->add ? gpu_i32(q->add_stride) : -1,
                     .b_type = q->b ? gpu_type(q->b) : -1,
                     .act = (i32)q->act};
-    if (!gpu_units(q->m, q->k, &t.units, &t.per_row))
-        return KN_BAD_CALL;
-    enum kn_status st = GPU_LAUNCH(g, terms, t, t.units, 1);
+    enum kn_status st = terms_launch(g, q, terms);
     return st ? st
               : gpu_launch_all(g, mma_kernel(q->type, rows == FEW), &p, sizeof p,
                                (q->n + COLUMNS - 1) / COLUMNS, (q->m + rows - 1) / rows, 1);
@@ -192,10 +206,8 @@ static enum kn_status mma_rows(struct gpu *g, const struct gpu_product *q, char 
 
 static enum kn_status mma_run(struct gpu *g, const struct gpu_product *q)
 {
-    enum { TERMS = 3, BYTES = 2 };
-    int64_t row = TERMS * BYTES * q->k, step = PIECE_BYTES / row;
-    step = step < 1 ? 1 : step < q->m ? step : q->m;
-    char *terms = gpu_scratch(g, GPU_SCRATCH_TERM, (size_t)(step * row));
+    int64_t step;
+    char *terms = mma_terms(g, q, &step);
     enum kn_status st = terms ? KN_OK : KN_OUT_OF_MEMORY;
     struct gpu_product part = *q;
     for (int64_t lo = 0; lo < q->m && !st; lo += step) {
@@ -277,34 +289,154 @@ static bool product_take_finish(struct gpu_product *q, const struct kn_call *cal
     return true;
 }
 
+/* The product of rows x by the weights w, to `out`. */
+static bool product_take(struct gpu_product *q, const struct kn_view *x_view,
+                         const struct kn_view *w, const struct kn_view *bias,
+                         const struct kn_view *out)
+{
+    struct call_rows x;
+    if (!call_rows(x_view, KN_F32, &x) || (w->ndim != 2 && w->ndim != 3) ||
+        (out->ndim != 2 && out->ndim != 3) || !call_is(out, KN_F32, out->ndim))
+        return false;
+    int64_t n_axis = w->ndim - 2, all = w->shape[n_axis] * (w->ndim == 3 ? w->shape[0] : 1);
+    q->groups = w->ndim == 3 ? w->shape[0] : out->ndim == 3 ? out->shape[1] : 1;
+    if (q->groups < 1 || all % q->groups != 0 || out->shape[0] != x.n ||
+        x.len != w->shape[w->ndim - 1])
+        return false;
+    int64_t n = all / q->groups;
+    if (out->ndim == 3 ? out->shape[1] != q->groups || out->shape[2] != n : out->shape[1] != all)
+        return false;
+    if (!product_weights(q, w, n, x.len, w->stride[n_axis], w->stride[w->ndim - 1]) ||
+        !product_bias(q, bias))
+        return false;
+    q->x = x.data, q->x_stride = x.stride, q->m = x.n, q->linear = true;
+    q->y = out->data, q->y_stride = out->stride[0];
+    q->w_group = w->ndim == 3 ? w->stride[0] : n * w->stride[n_axis];
+    q->y_group = out->ndim == 3 ? out->stride[1] : n;
+    if (q->w_group == n * w->stride[n_axis] && q->y_group == n && (!q->b || q->b_group == n)) {
+        q->n = all; /* the groups lie side by side everywhere */
+        q->groups = 1;
+    }
+    return true;
+}
+
 enum kn_status gpu_LINEAR(struct gpu *g, const struct kn_call *call)
 {
-    const struct kn_view *out = &call->out[0], *w = &call->in[1];
     struct gpu_product q = {0};
-    struct call_rows x;
-    if (!call_rows(&call->in[0], KN_F32, &x) || (w->ndim != 2 && w->ndim != 3) ||
-        (out->ndim != 2 && out->ndim != 3) || !call_is(out, KN_F32, out->ndim))
+    if (!product_take(&q, &call->in[0], &call->in[1], &call->in[2], &call->out[0]) ||
+        !product_take_finish(&q, call))
         return KN_BAD_CALL;
-    int64_t n_axis = w->ndim - 2, all = w->shape[n_axis] * (w->ndim == 3 ? w->shape[0] : 1);
-    q.groups = w->ndim == 3 ? w->shape[0] : out->ndim == 3 ? out->shape[1] : 1;
-    if (q.groups < 1 || all % q.groups != 0 || out->shape[0] != x.n ||
-        x.len != w->shape[w->ndim - 1])
-        return KN_BAD_CALL;
-    int64_t n = all / q.groups;
-    if (out->ndim == 3 ? out->shape[1] != q.groups || out->shape[2] != n : out->shape[1] != all)
-        return KN_BAD_CALL;
-    if (!product_weights(&q, w, n, x.len, w->stride[n_axis], w->stride[w->ndim - 1]) ||
-        !product_bias(&q, &call->in[2]) || !product_take_finish(&q, call))
-        return KN_BAD_CALL;
-    q.x = x.data, q.x_stride = x.stride, q.m = x.n, q.linear = true;
-    q.y = out->data, q.y_stride = out->stride[0];
-    q.w_group = w->ndim == 3 ? w->stride[0] : n * w->stride[n_axis];
-    q.y_group = out->ndim == 3 ? out->stride[1] : n;
-    if (q.w_group == n * w->stride[n_axis] && q.y_group == n && (!q.b || q.b_group == n)) {
-        q.n = all; /* the groups lie side by side everywhere */
-        q.groups = 1;
-    }
     return product_run(g, &q);
+}
+
+static int32_t bias_type(const struct gpu_product *q)
+{
+    return q->b ? gpu_type(q->b) : -1;
+}
+
+/* Can one launch make n products of the same rows? */
+static bool joined(const struct gpu *g, const struct gpu_product *q, int n)
+{
+    bool may = !g->product && kn_dtype_block(q->type) == 1;
+    for (int i = 0; i < n; i++)
+        may = may && q[i].groups == 1 && q[i].type == q->type && q[i].nk == q->nk &&
+              q[i].w_stride == q->w_stride && q[i].y_stride == q[i].n &&
+              bias_type(&q[i]) == bias_type(q) && product_mma(g, &q[i]) == product_mma(g, q);
+    return may;
+}
+
+static void joined_params(const struct gpu_product *q, int n, linears_params *p)
+{
+    addr *y[] = {&p->y0, &p->y1, &p->y2}, *w[] = {&p->w0, &p->w1, &p->w2},
+         *b[] = {&p->b0, &p->b1, &p->b2};
+    i32 *columns[] = {&p->n0, &p->n1, &p->n2};
+    *p = (linears_params){.x = q->x,
+                          .m = gpu_i32(q->m),
+                          .k = gpu_i32(q->k),
+                          .x_stride = gpu_i32(q->x_stride),
+                          .w_stride = gpu_i32(q->w_stride),
+                          .b_type = bias_type(q),
+                          .type = (i32)q->type,
+                          .wide = true};
+    for (int i = 0; i < n; i++) {
+        *y[i] = q[i].y, *columns[i] = gpu_i32(q[i].n);
+        *w[i] = q[i].w + q[i].first * (int64_t)kn_dtype_bytes(q->type);
+        *b[i] = q[i].b ? q[i].b->data : NULL;
+        p->wide &= product_wide(&q[i]);
+    }
+}
+
+/* Groups along x, of so many columns each. */
+static int64_t joined_groups(const struct gpu_product *q, int n, int64_t columns)
+{
+    int64_t groups = 0;
+    for (int i = 0; i < n; i++)
+        groups += (q[i].n + columns - 1) / columns;
+    return groups;
+}
+
+static enum kn_status joined_launch(struct gpu *g, const struct gpu_product *q, int n)
+{
+    enum { COLUMNS = 8, MT = 8, NT = 4 };
+    bool each = q->m <= ROWS_EACH;
+    enum gpu_kernel k = each ? GPU_linears_kn_1 : GPU_linears_kn_8;
+    if (q->nk && q->type == KN_F32)
+        k = each ? GPU_linears_f32_1 : GPU_linears_f32_8;
+    else if (q->nk && q->type == KN_F16)
+        k = each ? GPU_linears_f16_1 : GPU_linears_f16_8;
+    else if (q->nk)
+        k = each ? GPU_linears_bf16_1 : GPU_linears_bf16_8;
+    linears_params p;
+    joined_params(q, n, &p);
+    return gpu_launch_all(g, k, &p, sizeof p,
+                          joined_groups(q, n, COLUMNS * (q->nk && !each ? NT : 1)),
+                          each ? q->m : (q->m + MT - 1) / MT, 1);
+}
+
+/* The same on matrix units: activations become terms once. */
+static enum kn_status joined_mma(struct gpu *g, struct gpu_product *q, int n)
+{
+    enum { FEW = 8, MANY = 32, COLUMNS = 16 };
+    int64_t all = q->m, step;
+    char *terms = mma_terms(g, q, &step), *x = q->x;
+    enum kn_status st = terms ? KN_OK : KN_OUT_OF_MEMORY;
+    for (int64_t lo = 0; lo < all && !st; lo += step) {
+        linears_params p;
+        q->m = lo + step < all ? step : all - lo, q->x = x + lo * q->x_stride * 4;
+        bool few = q->m <= FEW, bf16 = q->type == KN_BF16;
+        enum gpu_kernel k = bf16  ? few ? GPU_linears_bf16_8_mma : GPU_linears_bf16_32_mma
+                            : few ? GPU_linears_f16_8_mma
+                                  : GPU_linears_f16_32_mma;
+        joined_params(q, n, &p);
+        p.x = terms;
+        st = terms_launch(g, q, terms);
+        st = st ? st
+                : gpu_launch_all(g, k, &p, sizeof p, joined_groups(q, n, COLUMNS),
+                                 (q->m + (few ? FEW : MANY) - 1) / (few ? FEW : MANY), 1);
+        for (int i = 0; i < n; i++)
+            q[i].y += step * q[i].y_stride * 4;
+    }
+    return st;
+}
+
+enum kn_status gpu_LINEARS(struct gpu *g, const struct kn_call *call)
+{
+    struct gpu_product q[KN_OUT_MAX] = {{0}};
+    int n = call_absent(&call->in[5]) ? 2 : 3;
+    enum kn_status st = KN_OK;
+    if (call->p.act || (n == 2 && !(call_absent(&call->out[2]) && call_absent(&call->in[6]))))
+        return KN_BAD_CALL;
+    for (int i = 0; i < n; i++)
+        if (!product_take(&q[i], &call->in[0], &call->in[1 + 2 * i], &call->in[2 + 2 * i],
+                          &call->out[i]))
+            return KN_BAD_CALL;
+    if (q->m == 0)
+        return KN_OK;
+    if (joined(g, q, n))
+        return product_mma(g, q) ? joined_mma(g, q, n) : joined_launch(g, q, n);
+    for (int i = 0; i < n && !st; i++)
+        st = product_run(g, &q[i]);
+    return st;
 }
 
 /* z [r,H,dh] by W_O [D,H*dh]: the heads are the groups, each with its own columns of W_O. */

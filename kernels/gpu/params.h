@@ -41,6 +41,11 @@ PARAMS(norm, addr y; addr x; addr w; addr b; i32 rows; i32 len; i32 y_stride; i3
 PARAMS(linear, addr y; addr x; addr w; addr b; addr add; i64 w_group; i64 first; i32 m; i32 n;
        i32 k; i32 y_stride; i32 x_stride; i32 w_stride; i32 add_stride; i32 y_group; i32 x_group;
        i32 b_group; i32 b_type; i32 type; i32 wide; i32 act;)
+/* the same texts with JOIN, and mma.k, whose x is what terms.k makes: two products of the same
+ * rows, or three (n2 = 0: two), each with its columns side by side and no groups */
+PARAMS(linears, addr x; addr y0; addr y1; addr y2; addr w0; addr w1; addr w2; addr b0;
+       addr b1; addr b2; i32 m; i32 n0; i32 n1; i32 n2; i32 k; i32 x_stride; i32 w_stride;
+       i32 b_type; i32 type; i32 wide;)
 /* terms.k, mma.k: rows of x as three rows of bf16, term after term; the product with them */
 PARAMS(terms, addr y; addr x; i32 m; i32 len; i32 x_stride; i32 units; i32 per_row;)
 PARAMS(mma, addr y; addr terms; addr w; addr b; addr add; i32 m; i32 n; i32 k; i32 y_stride;

@@ -182,7 +182,9 @@ static int products;
 
 static enum kn_status count_run(struct kn_backend *be, const struct kn_call *call)
 {
-    products += call->op == KN_OP_LINEAR;
+    products += call->op == KN_OP_LINEAR    ? 1
+                : call->op == KN_OP_LINEARS ? 2 + (call->in[5].ndim > 0)
+                                            : 0;
     return uncounted->run(be, call);
 }
 

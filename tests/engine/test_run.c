@@ -189,7 +189,7 @@ static float *traced_stream(const struct fixture *f, struct kn_backend *be, size
     return values;
 }
 
-/* The calls of all stages but the last, `apart`: of every step one. */
+/* The calls of all stages but the last, `apart`: of every step one but for products together. */
 static int64_t calls_of(const struct model *m, bool apart)
 {
     int64_t calls = 0;
@@ -197,7 +197,7 @@ static int64_t calls_of(const struct model *m, bool apart)
         int32_t n;
         const struct step *steps = plan_stage(m->plan, stage, &n);
         for (int32_t i = 0; apart && i < n; i++)
-            calls += steps[i].when == STEP_ALWAYS;
+            calls += steps[i].when == STEP_ALWAYS && !steps[i].beside;
         calls += apart ? 0 : plan_calls(steps, n, NULL);
     }
     return calls;

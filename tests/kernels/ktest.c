@@ -92,6 +92,7 @@ static const struct {
     [KN_OP_AFFINE] = {{0}, {0, -1, -1}},
     [KN_OP_NORM] = {{0}, {0, -1, -1}},
     [KN_OP_LINEAR] = {{0}, {0, -1, -1, 0}},
+    [KN_OP_LINEARS] = {{0, 0, 0}, {0, -1, -1, -1, -1, -1, -1}},
     [KN_OP_ACT] = {{0}, {0}},
     [KN_OP_SOFTCAP] = {{0}, {0}},
     [KN_OP_CLIP] = {{0}, {0}},
@@ -336,8 +337,12 @@ static double longest_row(const struct kn_view *v)
  * the terms, not their sum.  A float's half ulp is 6e-8. */
 static double sum_slack(const struct kn_call *call)
 {
-    return call->op == KN_OP_LINEAR ? 6e-8 * longest_row(&call->in[0]) * longest_row(&call->in[1])
-                                    : 0;
+    double most = 0;
+    for (int i = 1; i < KN_IN_MAX && call->in[i].ndim; i += 2)
+        most = fmax(most, longest_row(&call->in[i]));
+    return call->op == KN_OP_LINEAR || call->op == KN_OP_LINEARS
+               ? 6e-8 * longest_row(&call->in[0]) * most
+               : 0;
 }
 
 /* The outputs are those of `result` within rounding, relative to the greatest of the call. */
@@ -410,7 +415,8 @@ static void check_staged(const struct kn_call *call, const struct snapshot *befo
     for (int i = 0; staged_row(i); i++) {
         const char *name = staged_row(i)->name;
         struct kn_backend *be = staged_backend(i);
-        bool units = staged_row(i)->bits == BITS_UNITS && call->op == KN_OP_LINEAR &&
+        bool units = staged_row(i)->bits == BITS_UNITS &&
+                     (call->op == KN_OP_LINEAR || call->op == KN_OP_LINEARS) &&
                      (call->in[1].dtype == KN_F16 || call->in[1].dtype == KN_BF16);
         if (staged_row(i)->bits == BITS_UNITS && !units)
             continue;
@@ -472,6 +478,24 @@ void kt_chain(const struct kn_call *parts, int n, const struct kn_call *one)
             assert_int_equal(run_staged(staged_backend(i), &parts[c]), KN_OK);
         assert_int_equal(run_staged(staged_backend(i), one), KN_OK);
         kt_same_bits(&parts[n - 1].out[0], &one->out[0], staged_row(i)->name);
+    }
+}
+
+void kt_beside(const struct kn_call *each, int n, const struct kn_call *all)
+{
+    for (int cpu = 0; cpu <= (int)kn_cpu_best(); cpu++) {
+        assert_int_equal(kn_run(kt_backend((enum kn_cpu)cpu, 3), all), KN_OK);
+        for (int c = 0; c < n; c++) {
+            assert_int_equal(kn_run(kt_backend((enum kn_cpu)cpu, 1 + c % 2), &each[c]), KN_OK);
+            kt_same_bits(&each[c].out[0], &all->out[c], kn_cpu_name((enum kn_cpu)cpu));
+        }
+    }
+    for (int i = 0; staged_row(i); i++) {
+        assert_int_equal(run_staged(staged_backend(i), all), KN_OK);
+        for (int c = 0; c < n; c++) {
+            assert_int_equal(run_staged(staged_backend(i), &each[c]), KN_OK);
+            kt_same_bits(&each[c].out[0], &all->out[c], staged_row(i)->name);
+        }
     }
 }
 

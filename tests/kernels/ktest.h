@@ -72,6 +72,9 @@ void kt_staged_twins(const struct kn_call *a, const struct kn_call *b);
 /* The calls in turn and the one that stands for them: the last one's first output and its own are
  * the same bits, on every instruction set and on devices.  The outputs may change. */
 void kt_chain(const struct kn_call *parts, int n, const struct kn_call *one);
+/* The n calls and the one that stands for them, whose outputs are theirs in turn: the same bits
+ * everywhere.  The outputs may change. */
+void kt_beside(const struct kn_call *each, int n, const struct kn_call *all);
 
 /* One backend per instruction set and number of threads (1 to 3), opened once. */
 enum { KT_THREADS_MAX = 3 };

@@ -181,9 +181,48 @@ static void test_faults(void **state)
     }
 }
 
+/* Three products of the same rows are one launch, on matrix units two, for one row and for many. */
+static void test_products_together(void **state)
+{
+    (void)state;
+    enum { K = 64, N = 24, BYTES = 1 << 20 };
+    struct bench t;
+    assert_true(bench_open(&t));
+    const struct kn_backend_type *type = t.be->type;
+    char *mem = type->alloc(t.be, BYTES);
+    assert_non_null(mem);
+    struct kn_view all = kn_view1(mem, KN_F32, BYTES / 4);
+    assert_int_equal(type->fill(t.be, &all, 1), KN_OK);
+    for (int i = 0; i < 4; i++) {
+        enum kn_dtype type_of = i % 2 ? KN_BF16 : KN_F32;
+        int64_t rows = i / 2 ? 40 : 1;
+        float *at = (float *)(void *)mem, back[N];
+        struct kn_call c = {.op = KN_OP_LINEARS, .in = {kn_view2(at, KN_F32, rows, K)}};
+        at += rows * K;
+        for (int p = 0; p < 3; p++) {
+            c.in[1 + 2 * p] = kn_view2(at, type_of, N, K), at += N * K;
+            c.out[p] = kn_view2(at, KN_F32, rows, N), at += rows * N;
+        }
+        assert_int_equal(type->sync(t.be), KN_OK);
+        struct fake_launches was = fake_cuda_launches();
+        assert_int_equal(kn_run(t.be, &c), KN_OK);
+        struct kn_view last = kn_slice(c.out[2], 0, rows - 1, rows);
+        assert_int_equal(type->sync(t.be), KN_OK);
+        assert_int_equal(fake_cuda_launches().kernels - was.kernels, 1 + i % 2);
+        assert_int_equal(type->read(t.be, &last, back), KN_OK);
+        assert_int_equal(type->sync(t.be), KN_OK);
+        for (int k = 0; k < N && i % 2 == 0; k++)
+            assert_true(back[k] == K);
+        assert_int_equal(type->fill(t.be, &all, 1), KN_OK);
+    }
+    type->release(t.be, mem, BYTES);
+    bench_close(&t);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_products_together),
         cmocka_unit_test(test_faults),
         cmocka_unit_test(test_repeated),
         cmocka_unit_test(test_twice_in_a_pass),

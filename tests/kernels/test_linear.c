@@ -227,6 +227,80 @@ static void test_finish_groups(void **state)
     }
 }
 
+/* Two products of the same rows or three, of any widths: each has the bits that it has alone, with
+ * and without biases, in few rows and many. */
+static void test_together(void **state)
+{
+    (void)state;
+    static const int64_t SIZES[][5] = {{1, 64, 24, 24, 24},   {2, 128, 40, 10, 10},
+                                       {3, 64, 33, 33, 0},    {9, 40, 30, 8, 1},
+                                       {13, 192, 70, 16, 16}, {40, 64, 16, 48, 0}};
+    static const enum kn_dtype TYPES[] = {KN_F32, KN_F16, KN_BF16, KN_Q8_0};
+    for (size_t i = 0; i < sizeof SIZES / sizeof *SIZES; i++)
+        for (int kind = 0; kind < 4 * 2 * 2; kind++) {
+            int64_t m = SIZES[i][0], k = SIZES[i][1];
+            enum kn_dtype t = TYPES[kind % 4];
+            bool layout = kind / 4 % 2, biased = kind / 8;
+            if (t == KN_Q8_0 && (layout || k % 32))
+                continue;
+            struct kn_call all = {.op = KN_OP_LINEARS, .in = {KT(KN_F32, 1, m, k)}};
+            struct kn_call one[3] = {{.op = KN_OP_LINEAR}};
+            int n = SIZES[i][4] ? 3 : 2;
+            for (int p = 0; p < n; p++) {
+                int64_t columns = SIZES[i][2 + p];
+                all.in[1 + 2 * p] = layout ? kt_transposed(t, 0, columns, k) : KT(t, 0, columns, k);
+                if (biased)
+                    all.in[2 + 2 * p] = KT(KN_F32, 0, columns);
+                all.out[p] = KT(KN_F32, 0, m, columns);
+                one[p] = (struct kn_call){.op = KN_OP_LINEAR,
+                                          .out = {KT(KN_F32, p, m, columns)},
+                                          .in = {all.in[0], all.in[1 + 2 * p], all.in[2 + 2 * p]}};
+            }
+            kt_beside(one, n, &all);
+            if (i > 1 && kind % 3 == 0)
+                kt_check(&all, NULL, 0);
+            kt_free();
+        }
+}
+
+/* Queries, keys and values of one tensor and heads that lie apart: products that no one launch can
+ * make, or with weights of two types. */
+static void test_together_apart(void **state)
+{
+    (void)state;
+    const int64_t heads = 3, dh = 10, k = 64, m = 5;
+    struct kn_view w = KT(KN_F32, 0, heads * 3 * dh, k), halves = KT(KN_F16, 0, heads * dh, k),
+                   x = KT(KN_F32, 0, m, k), store = KT(KN_F32, 0, m, heads, 12);
+    struct kn_view fused = {.data = w.data,
+                            .dtype = KN_F32,
+                            .ndim = 3,
+                            .shape = {heads, dh, k},
+                            .stride = {3 * dh * k, k, 1},
+                            .first = w.first + dh * k};
+    struct kn_call all = {.op = KN_OP_LINEARS,
+                          .out = {KT(KN_F32, 0, m, heads * dh), kn_slice(store, 2, 0, dh),
+                                  KT(KN_F32, 0, m, heads * dh)},
+                          .in = {x, halves, {0}, fused, {0}, fused, KT(KN_F32, 0, heads, dh)}};
+    struct kn_call one[3];
+    for (int p = 0; p < 3; p++)
+        one[p] = (struct kn_call){.op = KN_OP_LINEAR,
+                                  .out = {KT(KN_F32, 0, m, heads, dh)},
+                                  .in = {x, all.in[1 + 2 * p], all.in[2 + 2 * p]}};
+    for (int p = 0; p < 3; p += 2)
+        one[p].out[0] = kn_join(one[p].out[0], 1);
+    kt_beside(one, 3, &all);
+    struct kn_call bad = all;
+    bad.p.act = KN_ACT_RELU;
+    kt_refused(&bad);
+    bad = all, bad.in[5] = (struct kn_view){0}; /* a result of what is not there */
+    kt_refused(&bad);
+    bad = all, bad.out[1] = KT(KN_F32, 0, m, heads * dh - 1);
+    kt_refused(&bad);
+    bad = all, bad.in[3] = KT(KN_F32, 0, heads * dh, k - 1);
+    kt_refused(&bad);
+    kt_free();
+}
+
 /* Stored types are converted exactly: a product with one is the weight. */
 static void test_stored_exactly(void **state)
 {
@@ -430,6 +504,8 @@ int main(void)
         cmocka_unit_test_teardown(test_columns, free_all),
         cmocka_unit_test_teardown(test_finish, free_all),
         cmocka_unit_test_teardown(test_finish_groups, free_all),
+        cmocka_unit_test_teardown(test_together, free_all),
+        cmocka_unit_test_teardown(test_together_apart, free_all),
         cmocka_unit_test_teardown(test_stored_exactly, free_all),
         cmocka_unit_test_teardown(test_not_finite, free_all),
         cmocka_unit_test_teardown(test_head_result, free_all),

@@ -105,9 +105,9 @@ static void json_step(const struct cli *c, struct json_out *j, const struct step
     json_out_string(json_out_key(j, "op"), kn_op_name(s->op));
     json_out_string(json_out_key(j, "site"), site_name(site, name));
     json_out_array(json_out_key(j, "reads"));
-    for (int i = 0; i < KN_IN_MAX; i++)
-        if (s->in[i].kind != OPERAND_NONE)
-            json_out_string(j, operand_name(s->in[i]));
+    for (int k = 0; k < KN_IN_MAX; k++)
+        if (s->in[k].kind != OPERAND_NONE)
+            json_out_string(j, operand_name(s->in[k]));
     json_out_close(j);
     json_out_string(json_out_key(j, "when"), when_word(s->when));
     if (call < 0)
