@@ -1,7 +1,6 @@
 /* cli_device.c - see cli_device.h. */
 #include "cli_device.h"
 
-#include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -9,6 +8,7 @@
 
 #include "base/ranks.h"
 #include "number.h"
+#include "run/place_model.h"
 #include "token/token_ids.h"
 
 enum { LINE_BYTES = 256, BACKEND_NAME_BYTES = 32 * KN_DEVICES_MAX };
@@ -73,36 +73,16 @@ static int backend_name(struct cli *c, char *name, size_t size)
                : err_set(&c->err, ERR_USAGE, "--backend %.60s… · the name is too long", where);
 }
 
-static int backend_open(struct cli *c, const char *name, bool blas, struct kn_backend **be)
+/* What the command line says of it; `name` must outlive *k. */
+static int backend_options(struct cli *c, const char *name, struct kn_options *k)
 {
     const struct options *o = c->opt;
-    char why[256];
-    struct kn_options k = {.backend = name,
-                           .threads = o->threads ? o->threads : ranks_threads(c->ranks),
-                           .cpu = -1,
-                           .blas = blas};
-    if (o->cpu && (k.cpu = kn_cpu_parse(o->cpu)) < 0)
+    *k = (struct kn_options){.backend = name,
+                             .threads = o->threads ? o->threads : ranks_threads(c->ranks),
+                             .cpu = -1,
+                             .blas = o->blas};
+    if (o->cpu && (k->cpu = kn_cpu_parse(o->cpu)) < 0)
         return err_set(&c->err, ERR_USAGE, "--cpu \"%s\" · portable, avx2 or avx512", o->cpu);
-    *be = kn_open(&k, why, sizeof why);
-    return *be ? 0 : err_set(&c->err, errno == ENOMEM ? ERR_SYSTEM : ERR_USAGE, "%s", why);
-}
-
-/* --gpu-layers: a number, PLACE_FIT, or INT32_MAX for all. */
-static int gpu_layers(struct cli *c, int32_t *layers)
-{
-    const char *text = c->opt->gpu_layers;
-    char *end;
-    *layers = PLACE_FIT;
-    if (!text || !strcmp(text, "auto"))
-        return 0;
-    *layers = INT32_MAX;
-    if (!strcmp(text, "all"))
-        return 0;
-    long n = strtol(text, &end, 10);
-    if (*text < '0' || *text > '9' || *end || n > LIMIT_LAYERS + 1)
-        return err_set(&c->err, ERR_USAGE,
-                       "--gpu-layers \"%.40s\" · a number of layers, all, or auto", text);
-    *layers = (int32_t)n;
     return 0;
 }
 
@@ -194,111 +174,44 @@ static int refuse(struct cli *c)
 
 /* ---- which layers where ---- */
 
-static void use(struct cli *c, struct kn_backend *be)
+/* What came of it otherwise than asked for. */
+static void note_placed(struct cli *c, const struct placed *placed)
 {
-    model_move(c->m, be, false);
-    c->be = be;
-}
-
-/* All on the cpu, and why. */
-static int to_host(struct cli *c, const char *why)
-{
-    struct kn_backend *cpu, *before = c->be;
     char line[LINE_BYTES];
-    struct placement_room room[KN_SPLIT_MAX];
-    int rc = backend_open(c, "cpu", false, &cpu);
-    if (rc)
-        return rc;
-    cli_part_text(&c->place, 0, line, sizeof line);
-    snprintf(c->note, sizeof c->note, "%s: %.150s", why, line);
-    use(c, cpu);
-    kn_close(before);
-    placement_make(&c->place, c->m, room, placement_rooms(cpu, room), PLACE_SPREAD);
-    return 0;
-}
-
-/* The cpu, and what c->be is of: one backend. */
-static int open_beside(struct cli *c, const char *name)
-{
-    struct kn_backend *cpu = NULL, *both = NULL, *before = c->be;
-    char with[BACKEND_NAME_BYTES + 16];
-    if (kn_device_at(before, 1)) { /* several, which are opened anew */
-        snprintf(with, sizeof with, "split:cpu,%s", strchr(name, ':') + 1);
-        int rc = backend_open(c, with, c->opt->blas, &both);
-        if (rc)
-            return rc;
-        use(c, both);
-        kn_close(before);
-        return 0;
-    }
-    int rc = backend_open(c, "cpu", false, &cpu);
-    if (!rc && !(both = kn_split((struct kn_backend *const[]){cpu, before}, 2)))
-        rc = cli_memory(c);
-    if (rc)
-        kn_close(cpu);
-    else
-        use(c, both);
-    return rc;
-}
-
-/* On devices that do not hold all of the model, or are not to. */
-static int place_beside(struct cli *c, const char *name, struct placement_room *room, int n,
-                        int32_t layers)
-{
-    struct placement all = c->place;
-    if (n == KN_SPLIT_MAX)
-        return refuse(c);
-    memmove(room + 1, room, (size_t)n * sizeof *room);
-    room[0] = (struct placement_room){.describe = "cpu", .unified = true};
-    placement_make(&c->place, c->m, room, n + 1, layers);
-    bool none = c->place.part[0].layers == c->m->cfg.n_layers && layers == PLACE_FIT;
-    if (none || !c->place.fits) {
-        if (none)
-            c->place = all;
-        return strcmp(name, "auto") || !none ? refuse(c) : to_host(c, "too large, so on the cpu");
-    }
-    int rc = open_beside(c, name);
-    if (rc)
-        return rc;
-    placement_rooms(c->be, room);
-    c->place.part[0].room = room[0];
-    return 0;
-}
-
-static int place(struct cli *c, const char *name, int32_t layers)
-{
-    struct placement_room room[KN_SPLIT_MAX];
-    int n = placement_rooms(c->be, room), devices = 0, rc = 0;
-    for (int i = 0; i < n; i++)
-        devices += !room[i].unified;
-    placement_make(&c->place, c->m, room, n, PLACE_SPREAD);
-    if (!devices && c->opt->gpu_layers)
+    if (!placed->devices && c->opt->gpu_layers)
         snprintf(c->note, sizeof c->note, "--gpu-layers %.20s · %.60s is no device: all is there",
                  c->opt->gpu_layers, c->be->describe);
-    if (devices && layers == 0)
-        rc = to_host(c, "--gpu-layers 0, so on the cpu");
-    else if (devices == n - 1 && n > 1 && room[0].unified && c->opt->gpu_layers)
-        placement_make(&c->place, c->m, room, n, layers);
-    else if (devices && layers < c->m->cfg.n_layers && (layers != PLACE_FIT || !c->place.fits))
-        rc = place_beside(c, name, room, n, layers);
-    if (!rc && !c->place.fits)
-        rc = refuse(c);
-    if (rc)
-        return rc;
-    placement_use(&c->place, c->m);
-    c->places_wait = !c->be->unified && devices;
-    if (isatty(STDERR_FILENO)) /* at once: what follows may take long */
-        cli_tell_places(c);
-    return 0;
+    if (placed->how == PLACE_AS_ASKED)
+        return;
+    cli_part_text(&placed->device, 0, line, sizeof line);
+    snprintf(c->note, sizeof c->note, "%s: %.150s",
+             placed->how == PLACE_HOST_WANTED ? "--gpu-layers 0, so on the cpu"
+                                              : "too large, so on the cpu",
+             line);
 }
 
 int cli_open_device(struct cli *c)
 {
     char name[BACKEND_NAME_BYTES];
-    int32_t layers;
-    int rc = gpu_layers(c, &layers);
-    rc = rc ? rc : backend_name(c, name, sizeof name);
-    rc = rc ? rc : backend_open(c, name, c->opt->blas, &c->be);
+    struct place_wish w = {.counted = c->opt->gpu_layers != NULL};
+    struct placed placed;
+    int rc = place_layers_parse(c->opt->gpu_layers, &w.layers)
+                 ? backend_name(c, name, sizeof name)
+                 : err_set(&c->err, ERR_USAGE,
+                           "--gpu-layers \"%.40s\" · a number of layers, all, or auto",
+                           c->opt->gpu_layers);
+    rc = rc ? rc : backend_options(c, name, &w.options);
+    rc = rc ? rc : place_open(&w.options, &c->be, &c->err);
     rc = rc ? rc : model_open(&c->m, c->model_name, c->be, &c->err);
-    return rc ? rc : place(c, name, layers);
+    rc = rc ? rc : place_model(c->m, &c->be, &w, &placed, &c->err);
+    if (rc)
+        return rc;
+    c->place = placed.plan;
+    note_placed(c, &placed);
+    if (!c->place.fits)
+        return refuse(c);
+    c->places_wait = !c->be->unified && placed.devices;
+    if (isatty(STDERR_FILENO)) /* at once: what follows may take long */
+        cli_tell_places(c);
+    return 0;
 }
