@@ -261,12 +261,15 @@ int bore_run_with_cache(struct bore_model *m, const struct bore_pass *pass,
     static const struct bore_cache_options defaults = {0};
     struct err e = {0};
     struct bore_cache *c = NULL;
-    int rc = bore_begin(m, &e);
-    if (!rc && !(rc = cache_open(m, pass, options ? options : &defaults, &c, &e)))
-        rc = bore_pass_run(m, pass, c, out, &e);
-    if (rc)
-        bore_cache_free(c);
-    else
+    int rc;
+    do {
+        rc = bore_begin(m, &e);
+        if (!rc && !(rc = cache_open(m, pass, options ? options : &defaults, &c, &e)))
+            rc = bore_pass_run(m, pass, c, out, &e);
+        if (rc) /* it reads runs, which go with their device */
+            bore_cache_free(c), c = NULL;
+    } while (bore_again(m, rc, &e));
+    if (!rc)
         *cache = c;
     return bore_end(m, rc, &e, error);
 }

@@ -3,7 +3,6 @@
 #include "lib/bore_parts.h"
 
 #include <assert.h>
-#include <errno.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -41,19 +40,23 @@ void bore_begin_read(const struct bore_model *m)
 int bore_begin(struct bore_model *m, struct err *e)
 {
     bore_begin_read(m);
-    return m->work->depth == 1
-               ? 0
-               : err_set(e, ERR_BAD_INPUT,
-                         "this model is running · a hook cannot run it; open it a second time");
+    if (m->work->depth > 1)
+        return err_set(e, ERR_BAD_INPUT,
+                       "this model is running · a hook cannot run it; open it a second time");
+    return m->pair ? 0 : pair_open(&m->pair, m->m, m->cache_bytes, e); /* its device had failed */
 }
 
 int bore_end(const struct bore_model *m, int rc, const struct err *e, struct bore_error *out)
 {
+    struct err own = *e;
     if (!--m->work->depth) {
         m->be->cancel = NULL;
         m->work->columns = NULL;
+        /* every model is of bore_open: one that is only read may have its device replaced */
+        if (rc == ERR_DEVICE && bore_device_fall((struct bore_model *)(uintptr_t)m, e))
+            err_set(&own, rc, "%.400s · it is on the cpu now: call again", e->text);
     }
-    return bore_done(rc, e, out);
+    return bore_done(rc, &own, out);
 }
 
 const char *bore_version(void)
@@ -92,29 +95,6 @@ void bore_tensor_free(struct bore_tensor *t)
         free(t->data), *t = (struct bore_tensor){0};
 }
 
-static struct kn_backend *backend_open(const struct bore_options *o, struct err *e)
-{
-    char why[200];
-    int cpu = o->cpu ? kn_cpu_parse(o->cpu) : -1;
-    if (o->cpu && cpu < 0) {
-        err_set(e, ERR_BAD_INPUT, "cpu \"%.40s\" · portable, avx2 or avx512", o->cpu);
-        return NULL;
-    }
-    struct kn_options opt = {
-        .backend = o->backend ? o->backend : "auto", .threads = o->threads, .cpu = cpu};
-    struct kn_backend *be = kn_open(&opt, why, sizeof why);
-    if (!be)
-        err_set(e, errno == ENOMEM ? ERR_SYSTEM : ERR_BAD_INPUT, "%s", why);
-    return be;
-}
-
-static size_t cache_default(struct kn_backend *be)
-{
-    size_t total, available;
-    be->type->memory(be, &total, &available);
-    return total ? total / 4 : (size_t)1 << 30;
-}
-
 static int points_open(struct bore_model *m, struct err *e)
 {
     size_t most = (size_t)(m->m->cfg.n_layers + 1) * SITE_COUNT;
@@ -140,16 +120,13 @@ int bore_open(struct bore_model **out, const char *model, const struct bore_opti
     int rc = m && (m->work = calloc(1, sizeof *m->work))
                  ? process_parse(o->process ? o->process : "none", &flags, &e)
                  : err_memory(&e, "a model");
-    if (!rc && !(m->be = backend_open(o, &e)))
-        rc = e.code;
-    if (!rc && !(rc = model_open(&m->m, model, m->be, &e)) && flags)
+    if (!rc && !(rc = bore_device_open(m, model, o, &e)) && flags)
         rc = process_model(m->m, flags, &e);
     if (!rc)
         rc = points_open(m, &e);
-    if (!rc) {
-        m->cache_bytes = o->cache_bytes ? o->cache_bytes : cache_default(m->be);
+    if (!rc && (rc = pair_open(&m->pair, m->m, m->cache_bytes, &e)) == ERR_DEVICE &&
+        bore_device_fall(m, &e))
         rc = pair_open(&m->pair, m->m, m->cache_bytes, &e);
-    }
     if (rc)
         bore_close(m);
     else

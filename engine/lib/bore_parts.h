@@ -9,6 +9,7 @@
 #include "run/callback.h"
 #include "measure/capture.h"
 #include "run/pair.h"
+#include "run/placement.h"
 #include "lab/texts.h"
 
 /* The call under way. */
@@ -24,7 +25,9 @@ struct bore_model {
     struct kn_backend *be;
     struct bore_work *work;
     size_t cache_bytes;
-    struct pair *pair;
+    struct placement place; /* which layers are computed where */
+    char moved[320];        /* why it is on the cpu, or "" */
+    struct pair *pair;      /* NULL between the failure of a device and the next call */
     struct site_ref *sites; /* every hook point in firing order */
     char (*names)[LIMIT_NAME];
     void **contexts;
@@ -42,14 +45,25 @@ int bore_done(int rc, const struct err *e, struct bore_error *out);
  * becomes part of that call. */
 int bore_begin(struct bore_model *m, struct err *e);
 void bore_begin_read(const struct bore_model *m);
-/* Returns rc as bore_done does. */
+/* Returns rc as bore_done does.  Where a device failed the model is on the cpu from now on. */
 int bore_end(const struct bore_model *m, int rc, const struct err *e, struct bore_error *out);
+/* Before bore_end: did a device fail, and is the model on the cpu now, so that the call can begin
+ * again?  Not where hooks have been called. */
+bool bore_again(struct bore_model *m, int rc, const struct err *e);
 int bore_site_index(const struct bore_model *m, struct site_ref s);
 /* Contiguous strides of t->shape. */
 void bore_tensor_pack(struct bore_tensor *t);
 /* The same and memory for it, zeros; `what` is in the error. */
 int bore_tensor_alloc(struct bore_tensor *t, const char *what, struct err *e);
 int64_t bore_tensor_size(const struct bore_tensor *t);
+
+/* bore_device.c: m->be, m->m and where its layers are computed; on failure what is open is left to
+ * bore_close. */
+int bore_device_open(struct bore_model *m, const char *model, const struct bore_options *o,
+                     struct err *e);
+/* The model's device failed: go on on the cpu, and remember why.  False: it was there, or there is
+ * no memory.  m->pair is closed. */
+bool bore_device_fall(struct bore_model *m, const struct err *why);
 
 /* bore_alias.c: a hook on a tensor that is made of a site, or of several, in another shape. */
 

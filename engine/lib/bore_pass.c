@@ -452,9 +452,11 @@ int bore_run(struct bore_model *m, const struct bore_pass *pass, struct bore_res
              struct bore_error *error)
 {
     struct err e = {0};
-    int rc = bore_begin(m, &e);
-    if (!rc)
-        rc = bore_pass_run(m, pass, NULL, out, &e);
+    int rc;
+    do {
+        if (!(rc = bore_begin(m, &e)))
+            rc = bore_pass_run(m, pass, NULL, out, &e);
+    } while (bore_again(m, rc, &e));
     return bore_end(m, rc, &e, error);
 }
 

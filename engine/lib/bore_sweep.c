@@ -182,13 +182,16 @@ int bore_sweep(struct bore_model *m, const struct bore_sweep *sweep,
 {
     struct err e = {0};
     struct prompts p = {0};
-    struct ear ear = {.progress = progress, .user = user};
-    int rc = bore_begin(m, &e);
-    if (!rc)
-        rc = prompts_make(m, sweep, &p, &e);
-    if (!rc)
-        rc = run_sweep(m, sweep, &p, &ear, out, &e);
-    prompts_free(&p);
+    int rc;
+    do {
+        struct ear ear = {.progress = progress, .user = user};
+        rc = bore_begin(m, &e);
+        if (!rc)
+            rc = prompts_make(m, sweep, &p, &e);
+        if (!rc)
+            rc = run_sweep(m, sweep, &p, &ear, out, &e);
+        prompts_free(&p), p = (struct prompts){0};
+    } while (bore_again(m, rc, &e));
     return bore_end(m, rc, &e, error);
 }
 

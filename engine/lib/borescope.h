@@ -68,14 +68,19 @@ const char *bore_version(void); /* "0.1.0" */
 struct bore_model;
 
 struct bore_options {
-    const char *backend; /* NULL = "auto"; "cpu"; what --backend takes */
-    int threads;         /* 0 = as many as this process has cores */
-    const char *cpu;     /* NULL = the best here; "portable", "avx2", "avx512" */
-    size_t cache_bytes;  /* what may be kept of a pass between calls; 0 = a quarter of physical
-                            memory */
-    const char *process; /* NULL = "none", the raw checkpoint; "usual" = as from_pretrained; or a
-                            list of fold_ln, center_writing_weights, center_unembed,
-                            fold_value_biases, refactor_factored_attn_matrices */
+    const char *backend;    /* NULL = "auto"; "cpu"; what --backend takes: "cuda:1", or several
+                               devices, "split:cuda:0,cuda:1", over which the layers are spread */
+    const char *gpu_layers; /* NULL = "auto": where not all layers fit on the devices as many of the
+                               last ones as do, with the unembedding, what is before them on the
+                               cpu; a number of them, or "all" */
+    bool blas;              /* products by the library of the device's vendor */
+    int threads;            /* 0 = as many as this process has cores */
+    const char *cpu;        /* NULL = the best here; "portable", "avx2", "avx512" */
+    size_t cache_bytes;     /* what may be kept of a pass between calls; 0 = a quarter of what the
+                               model leaves free of the device, or of the memory that is free */
+    const char *process;    /* NULL = "none", the raw checkpoint; "usual" = as from_pretrained; or a
+                               list of fold_ln, center_writing_weights, center_unembed,
+                               fold_value_biases, refactor_factored_attn_matrices */
 };
 
 /* Open MODEL: a Hugging Face folder, a .safetensors file beside its config.json, a .gguf file, a
@@ -114,6 +119,28 @@ int bore_token(const struct bore_model *m, const char *text, int32_t *id, struct
 /* Ids -> text, malloc'ed, NUL-terminated: free(). */
 int bore_text(const struct bore_model *m, const int32_t *ids, int n, char **text,
               struct bore_error *error);
+
+/* ---- devices ---- */
+
+/* What is computed where: the cpu and devices in their order.  bore_open refuses with the numbers
+ * what does not fit on a backend that was named; "auto" takes the cpu then. */
+struct bore_place {
+    const char *device; /* "cuda:0 NVIDIA H200"; lives until bore_close or the next failure */
+    int first_layer;    /* -1: it has none */
+    int n_layers;
+    bool embeds, unembeds;
+    size_t weights, kept,
+        work;                /* bytes that it takes: weights; keys, values and residual streams of
+                                512 positions (or as many as the model has); what is worked in */
+    size_t total, available; /* bytes that there are, and were free when it opened; 0: not known */
+};
+int bore_place_count(const struct bore_model *m);
+struct bore_place bore_place_at(const struct bore_model *m, int i);
+/* NULL, or why the model is on the cpu though a device was asked for: not a layer fits there, or
+ * it failed ("the device was lost", "out of memory").  bore_run, bore_run_with_cache and bore_sweep
+ * are then made again on the cpu, unless the model has hooks; any other call ends with BORE_SYSTEM,
+ * and may be made again. */
+const char *bore_moved(const struct bore_model *m);
 
 /* ---- hook points ---- */
 

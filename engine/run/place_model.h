@@ -2,7 +2,7 @@
  * fit there (placement.h), the others on the cpu beside them.
  *
  * For the command line and the library alike, which word what came of it.  One thread.  Tested in
- * tests/tui/test_cli_devices.c. */
+ * tests/tui/test_cli_devices.c and tests/engine/test_library_devices.c. */
 #ifndef PLACE_MODEL_H
 #define PLACE_MODEL_H
 
