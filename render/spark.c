@@ -23,3 +23,19 @@ int spark_put(struct canvas *c, struct rect r, int x, int y, struct canvas_style
         columns += canvas_put(c, r, x + columns, y, st, glyph(scale_at(s, v[i]), c->ascii));
     return columns;
 }
+
+void spark_bar(struct canvas *c, struct rect r, struct canvas_style st, float v, struct scale s)
+{
+    double at = scale_at(s, v), full = (at < 0 ? 0 : at > 1 ? 1 : at) * r.h;
+    if (isnan(at) || r.h == 1) {
+        canvas_fill(c, (struct rect){r.x, r.y + r.h - 1, r.w, 1}, st, glyph(at, c->ascii));
+        return;
+    }
+    for (int y = 0; y < r.h; y++) {
+        double part = full - y; /* of this cell, from below */
+        if (y && part < (c->ascii ? 0.5 : 0.0625))
+            break;
+        canvas_fill(c, (struct rect){r.x, r.y + r.h - 1 - y, r.w, 1}, st,
+                    c->ascii ? "#" : glyph(part >= 1 ? 1 : part - 0.0625, false));
+    }
+}

@@ -11,6 +11,13 @@
 #include "say.h"
 #include "spark.h"
 
+enum {
+    BEST_WIDTH = 40, /* columns of the screen for a column of best tokens */
+    BAR_MIN = 7,     /* for a bar of the target through the layers that has its number below */
+    BAR_MAX = 9,
+    CHART_MAX = 12 /* lines of those beyond one */
+};
+
 void detail_name(const struct app *a, char buf[LIMIT_NAME + 24])
 {
     char name[LIMIT_NAME];
@@ -163,20 +170,45 @@ static void draw_probability(struct canvas *c, struct rect r, int x, int y,
         canvas_put(c, r, x, y, canvas_plain(0), "    …");
 }
 
+/* ---- the best tokens, in as many columns as there is room for ---- */
+
+int detail_columns(int w)
+{
+    return w < 2 * BEST_WIDTH ? 1 : w / BEST_WIDTH;
+}
+
+/* Where the i-th line of a list with its heading stands, `rows` of them in each column. */
+static struct rect place_of(struct rect r, int i, int rows)
+{
+    int width = detail_columns(r.w) == 1 ? r.w : BEST_WIDTH;
+    struct rect at = {r.x + i / rows * width, r.y + 1 + i % rows, width, 1};
+    return rect_intersect(at, r);
+}
+
+static void draw_heading(struct canvas *c, struct rect r, int columns, const char *what, int x,
+                         const char *figures)
+{
+    for (int i = 0; i < columns; i++) {
+        canvas_put(c, r, i * BEST_WIDTH + 1, 0, canvas_plain(CANVAS_BOLD), what);
+        canvas_put(c, r, i * BEST_WIDTH + x, 0, canvas_plain(CANVAS_BOLD), figures);
+    }
+}
+
 static void draw_top_one(struct app *a, struct canvas *c, struct rect r, const struct shown *d)
 {
     const struct want_cell *cell = d->cell[FACE_BASE];
-    canvas_put(c, r, 1, 0, canvas_plain(CANVAS_BOLD), "top");
-    canvas_put(c, r, 17, 0, canvas_plain(CANVAS_BOLD), "    p   log p   logit");
-    for (int i = 0; i < d->at.w->k && i + 1 < r.h; i++) {
+    int rows = r.h - 1, columns = detail_columns(r.w);
+    draw_heading(c, r, columns, "top", 17, "    p   log p   logit");
+    for (int i = 0; i < d->at.w->k && i < rows * columns; i++) {
         const struct want_best *t = &d->best[FACE_BASE][i];
-        canvas_putf(c, r, 0, i + 1, canvas_plain(0), "%3d", i);
-        draw_token(a, c, r, 4, i + 1, canvas_plain(0), t->id, 12);
-        draw_probability(c, r, 17, i + 1, cell, t->logit, 5);
+        struct rect line = place_of(r, i, rows);
+        canvas_putf(c, line, 0, 0, canvas_plain(0), "%3d", i);
+        draw_token(a, c, line, 4, 0, canvas_plain(0), t->id, 12);
+        draw_probability(c, line, 17, 0, cell, t->logit, 5);
         if (cell)
-            draw_number(c, r, 23, i + 1, canvas_plain(0), (double)t->logit - (double)cell->cell.lse,
+            draw_number(c, line, 23, 0, canvas_plain(0), (double)t->logit - (double)cell->cell.lse,
                         7, 2, 0);
-        draw_number(c, r, 31, i + 1, canvas_plain(0), (double)t->logit, 7, 2, 0);
+        draw_number(c, line, 31, 0, canvas_plain(0), (double)t->logit, 7, 2, 0);
     }
 }
 
@@ -185,30 +217,29 @@ static void draw_top_both(struct app *a, struct canvas *c, struct rect r, const 
 {
     const struct want_best *base = d->best[FACE_BASE], *edited = d->best[FACE_EDITED];
     const struct want_cell *before = d->cell[FACE_BASE], *after = d->cell[FACE_EDITED];
-    canvas_put(c, r, 1, 0, canvas_plain(CANVAS_BOLD), "p of");
-    canvas_put(c, r, 18, 0, canvas_plain(CANVAS_BOLD),
-               a->comparing ? "    A      B    B−A" : " base edited   diff");
-    int row = 1;
-    for (int i = 0; i < 2 * d->at.w->k && row < r.h; i++) {
+    int rows = r.h - 1, columns = detail_columns(r.w), n = 0;
+    draw_heading(c, r, columns, "p of", 18,
+                 a->comparing ? "    A      B    B−A" : " base edited   diff");
+    for (int i = 0; i < 2 * d->at.w->k && n < rows * columns; i++) {
         int32_t id = (i % 2 ? edited : base)[i / 2].id;
         bool seen = false;
         for (int j = 0; j < i && !seen; j++)
             seen = (j % 2 ? edited : base)[j / 2].id == id;
         if (seen)
             continue;
+        struct rect line = place_of(r, n++, rows);
         float lb = i % 2 ? edited[i / 2].base : base[i / 2].logit,
               le = i % 2 ? edited[i / 2].logit : edited[i / 2].of_base;
-        draw_token(a, c, r, 1, row, canvas_plain(0), id, 16);
-        draw_probability(c, r, 18, row, before, lb, 5);
-        draw_probability(c, r, 24, row, after, le, 6);
+        draw_token(a, c, line, 1, 0, canvas_plain(0), id, 16);
+        draw_probability(c, line, 18, 0, before, lb, 5);
+        draw_probability(c, line, 24, 0, after, le, 6);
         bool known = !(isnan(lb) || isnan(le)) || (before && isnan(before->cell.lse)) ||
                      (after && isnan(after->cell.lse));
         if (before && after && known)
-            draw_number(c, r, 31, row, canvas_plain(0),
+            draw_number(c, line, 31, 0, canvas_plain(0),
                         exp((double)le - (double)after->cell.lse) -
                             exp((double)lb - (double)before->cell.lse),
                         6, 3, NUMBER_SIGN | NUMBER_SMALL);
-        row++;
     }
 }
 
@@ -243,13 +274,31 @@ static void draw_ends(const struct app *a, struct canvas *c, struct rect r, int 
     }
 }
 
-/* Three lines: what, a bar for each column of the grid, figures. */
+/* Under bars that have the room: which column of the grid each is, and how much. */
+static void draw_axis(const struct app *a, struct canvas *c, struct rect r, const float *v, int n,
+                      int width, unsigned flags)
+{
+    for (int i = 0; i < n; i++) {
+        struct canvas_style st = canvas_plain(i == a->cur.column ? CANVAS_BOLD : CANVAS_DIM);
+        char name[16] = "emb";
+        if (i)
+            snprintf(name, sizeof name, "%d", i - 1);
+        canvas_put(c, r, 1 + i * width, 0, st, name);
+        draw_number(c, r, 1 + i * width, 1, st, (double)v[i], width - 1, 1, flags | NUMBER_LEFT);
+    }
+}
+
+/* What, a bar for each column of the grid, as high as r has room, figures. */
 static void draw_through(struct app *a, struct canvas *c, struct rect r, const struct shown *d)
 {
-    int n = a->m->cfg.n_layers + 1, found = 0, bars = n < r.w - 2 ? n : r.w - 2;
+    int n = a->m->cfg.n_layers + 1, found = 0, bars = n < r.w - 2 ? n : r.w - 2,
+        width = r.w / n < BAR_MIN || r.h < 6 ? 1
+                : r.w / n < BAR_MAX          ? r.w / n
+                                             : BAR_MAX,
+        high = r.h - 2 - 2 * (width > 1);
     float *v = calloc((size_t)n, sizeof *v), *shown = calloc((size_t)n, sizeof *v);
     bool *there = calloc((size_t)n, sizeof *there);
-    if (v && shown && there && d->target >= 0 && bars > 0) {
+    if (v && shown && there && d->target >= 0 && bars > 0 && high > 0) {
         for (int i = 0; i < n; i++)
             found += there[i] = through(d, a, i, &v[i]);
         for (int i = 0; i < bars; i++) /* more columns than bars: one of several */
@@ -263,13 +312,17 @@ static void draw_through(struct app *a, struct canvas *c, struct rect r, const s
         bytes_free(&b);
         if (found == n) { /* the cursor's brighter: reversed, a full bar would be an empty one */
             struct scale sc = scale_fit(SCALE_LINEAR, v, (size_t)n);
-            int here = a->cur.column * bars / n;
-            spark_put(c, r, 1, 1, canvas_plain(CANVAS_DIM), shown, (size_t)bars, sc);
-            spark_put(c, r, 1 + here, 1, canvas_plain(CANVAS_BOLD), shown + here, 1, sc);
+            int here = a->cur.column * bars / n, thick = width > 1 ? width - 1 : 1;
+            for (int i = 0; i < bars; i++)
+                spark_bar(c, (struct rect){r.x + 1 + i * width, r.y + 1, thick, high},
+                          canvas_plain(i == here ? CANVAS_BOLD : CANVAS_DIM), shown[i], sc);
         } else {
             canvas_put(c, r, 1, 1, canvas_plain(CANVAS_DIM), "…");
         }
-        draw_ends(a, c, r, 2, d, v, there, n);
+        if (width > 1 && found == n)
+            draw_axis(a, c, (struct rect){r.x, r.y + r.h - 3, r.w, 2}, v, n, width,
+                      d->at.show == SHOW_DIFFERENCE ? NUMBER_SIGN : 0);
+        draw_ends(a, c, r, r.h - 1, d, v, there, n);
     }
     free(v), free(shown), free(there);
 }
@@ -278,9 +331,12 @@ static void draw_through(struct app *a, struct canvas *c, struct rect r, const s
 static void draw_lens(struct app *a, struct canvas *c, struct rect rest, const struct shown *d)
 {
     struct rect below = rect_cut_bottom(&rest, 3);
-    if (rest.h > d->at.w->k + 1) { /* keep it together */
-        below.y = rest.y + d->at.w->k + 2;
-        rest.h = d->at.w->k + 1;
+    int columns = detail_columns(rest.w), lines = (d->at.w->k + columns - 1) / columns + 1;
+    if (rest.h > lines) { /* keep it together */
+        int spare = rest.h - lines - 1;
+        below.y = rest.y + lines + 1;
+        below.h += columns == 1 ? 0 : spare < CHART_MAX ? spare : CHART_MAX;
+        rest.h = lines;
     }
     if (d->at.show == SHOW_BASE)
         draw_top_one(a, c, rest, d);

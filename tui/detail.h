@@ -7,6 +7,8 @@
 
 /* Ask for it, with k best tokens, and for its row through all columns. */
 void detail_want(const struct app *a, struct want_list *l, int k);
+/* Columns of best tokens that a panel w wide has: so many times more of them fit. */
+int detail_columns(int w);
 /* A lens cell of the application's target. */
 struct want detail_cell(const struct app *a, int32_t column, int32_t row0, int32_t row1);
 /* Place of the target among the logits, 0 the best; NaN where its logit is NaN. */

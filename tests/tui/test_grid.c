@@ -239,12 +239,43 @@ static void test_lens_cross(void **state)
     driver_shows(&d, "logit     log p  rank   │");
 }
 
+/* A wide panel of the lens has more of the best tokens beside each other and the target's logits as
+ * a chart: no line of it is empty to the right of the first column. */
+static void test_lens_wide(void **state)
+{
+    (void)state;
+    driver_keys(&d, "3");
+    for (int edited = 0; edited < 2; edited++) {
+        app_resize(d.app, 200, 60);
+        driver_settle(&d);
+        free(driver_screen(&d));
+        int lines = 0;
+        for (int y = 0; y < 60; y++) {
+            const struct canvas_cell *second = canvas_at(d.frame.canvas, 77 + 40 + (edited ? 2 : 4),
+                                                         y),
+                                     *third = canvas_at(d.frame.canvas, 77 + 80 + (edited ? 2 : 4),
+                                                        y);
+            lines += *second->text != ' ' && *third->text != ' ';
+        }
+        assert_true(lines > 10);
+        driver_shows(&d, edited ? "edited   diff    p of " : "logit   top ");
+        driver_shows(&d, "emb      0        1        2");
+        driver_keys(&d, "x");
+    }
+    app_resize(d.app, 120, 36); /* one column: a line of bars */
+    driver_settle(&d);
+    driver_lacks(&d, "emb      0 ");
+    driver_keys(&d, "xb"); /* what the edit does not reach is blank in the difference, here too */
+    assert_int_equal(d.app->show, SHOW_DIFFERENCE);
+    driver_lacks(&d, "0.00     0.00");
+}
+
 int main(void)
 {
     setlocale(LC_CTYPE, "C.UTF-8");
 #define WITH(test) cmocka_unit_test_setup_teardown(test, open_driver, close_driver)
     const struct CMUnitTest tests[] = {
-        WITH(test_all_layers), WITH(test_shades),     WITH(test_cursor),    WITH(test_panel),
-        WITH(test_quantities), WITH(test_lens_click), WITH(test_lens_cross)};
+        WITH(test_all_layers), WITH(test_shades),     WITH(test_cursor),     WITH(test_panel),
+        WITH(test_quantities), WITH(test_lens_click), WITH(test_lens_cross), WITH(test_lens_wide)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

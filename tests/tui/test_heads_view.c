@@ -186,6 +186,32 @@ static void test_neurons(void **state)
     assert_int_equal(d.app->neuron_at, 0);
 }
 
+/* Where all layers are on the screen their pictures fill it: what is left is less than a line for
+ * each. The table leaves a column before the panel. */
+static void test_room(void **state)
+{
+    (void)state;
+    static const int sizes[][2] = {{80, 24}, {120, 40}, {200, 60}, {120, 60}, {160, 30}};
+    driver_keys(&d, "7");
+    for (size_t s = 0; s < sizeof sizes / sizeof *sizes; s++) {
+        app_resize(d.app, sizes[s][0], sizes[s][1]);
+        driver_settle(&d);
+        free(driver_screen(&d));
+        for (int y = d.app->body.y; y < d.app->body.y + d.app->body.h && d.app->w >= 100; y++)
+            assert_string_equal(
+                canvas_at(d.frame.canvas, d.app->body.x + d.app->body.w - 1, y)->text, " ");
+        driver_keys(&d, "w");
+        d.frame.caps = (struct frame_caps){GRAPHICS_SIXEL, COLOR_DEPTH_TRUE, 9, 18, false};
+        assert_true(app_draw(d.app, &d.frame));
+        assert_int_equal(d.frame.n_pictures, 9);
+        struct rect last = d.frame.picture[8].r;
+        int left = d.app->body.y + d.app->body.h - 1 - last.y - last.h;
+        if (left > 4 && last.h < last.w) /* or it would be higher than wide */
+            fail_msg("%dx%d: %d lines left below", sizes[s][0], sizes[s][1], left);
+        driver_keys(&d, "w");
+    }
+}
+
 /* After a sweep over heads: what it found is in the list, and is what zeroing the head does. */
 static void test_swept(void **state)
 {
@@ -252,13 +278,10 @@ int main(void)
 {
     setlocale(LC_CTYPE, "C.UTF-8");
 #define WITH(test) cmocka_unit_test_setup_teardown(test, open_driver, close_driver)
-    const struct CMUnitTest tests[] = {WITH(test_order),
-                                       WITH(test_filter),
-                                       WITH(test_verbs),
-                                       WITH(test_wall),
-                                       WITH(test_neurons),
-                                       WITH(test_swept),
-                                       cmocka_unit_test(test_narrow_wall),
+    const struct CMUnitTest tests[] = {WITH(test_order),        WITH(test_filter),
+                                       WITH(test_verbs),        WITH(test_wall),
+                                       WITH(test_room),         WITH(test_neurons),
+                                       WITH(test_swept),        cmocka_unit_test(test_narrow_wall),
                                        WITH(test_no_difference)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

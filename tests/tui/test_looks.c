@@ -6,6 +6,7 @@
  * mean. Elsewhere a line of the screen is one number, of its text and styles; where that differs,
  * the test shows the screen as it is now. With BORE_UPDATE_SCREENS=1 the files are written instead.
  */
+#include <ctype.h>
 #include <locale.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -57,6 +58,24 @@ static void draw_at(int w, int h, enum color_depth depth)
 }
 
 /* ---- golden ---- */
+
+/* Deviations of the identities are rounding, which another libm does otherwise: "8.2e-08" is no
+ * more than that there is one, in a place of a fixed width; nor is it fixed where it is worst,
+ * which stands in the last columns of wide screens. */
+static void mask_deviations(struct canvas *c)
+{
+    enum { WIDTH = 7, LIMIT = 20, PLACE = 30, PLACE_MIN = 110 };
+    for (int y = 0; y < c->h; y++)
+        for (int x = WIDTH; x + 3 < LIMIT; x++) {
+            const struct canvas_cell *at = canvas_at(c, x, y);
+            if (*at[0].text != 'e' || *at[1].text != '-' || !isdigit((unsigned char)*at[-1].text) ||
+                !isdigit((unsigned char)*at[3].text))
+                continue;
+            canvas_put(c, canvas_rect(c), x + 4 - WIDTH, y, at->style, "  #e-##");
+            if (c->w >= PLACE_MIN)
+                canvas_fill(c, (struct rect){c->w - PLACE, y, PLACE, 1}, at->style, " ");
+        }
+}
 
 /* Letters of blanks at the ends of lines say nothing. */
 static void trim_dots(struct bytes *b, size_t from)
@@ -121,8 +140,10 @@ static void show(enum color_depth depth)
     bytes_free(&now);
 }
 
-static void add_block(const struct canvas *c, enum color_depth depth, struct bytes *out)
+static void add_block(struct canvas *c, enum color_depth depth, struct bytes *out)
 {
+    if (d.app->cur.view == VIEW_CHECK)
+        mask_deviations(c);
     bool small = c->h == sizes[0][1];
     if (depth == COLOR_DEPTH_NONE && c->h < sizes[2][1])
         canvas_dump_plain(c, out);
@@ -145,7 +166,7 @@ static const char *block_of(const char *golden, const char *heading, size_t *len
 static void check_block(const struct look *look, const char *golden, enum color_depth depth,
                         struct bytes *all)
 {
-    const struct canvas *c = d.frame.canvas;
+    struct canvas *c = d.frame.canvas;
     char heading[64];
     struct bytes now = {0};
     size_t len;

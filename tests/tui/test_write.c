@@ -183,6 +183,35 @@ static void test_pixels(void **state)
     frame_free(&f);
 }
 
+/* What no font has is told by its code point: no two look alike, and nothing is left empty. */
+static void test_no_glyph(void **state)
+{
+    (void)state;
+    struct frame f = {0};
+    if (no_font())
+        skip();
+    assert_true(frame_begin(&f, 16, 1));
+    /* cuneiform and Tangut, the latter two cells wide, which few fonts have */
+    static const char *const codes[] = {"\U00012000", "\U00012001", "\U00017000", "\U00017001"};
+    for (int i = 0; i < 4; i++)
+        canvas_put(f.canvas, canvas_rect(f.canvas), 2 * i, 0, canvas_plain(0), codes[i]);
+    struct picture_rgb p = picture_of(&f);
+    for (int i = 0; i < 4; i++) {
+        assert_true(ink(&p, 2 * i, 0, 1) > 0.03);
+        for (int k = 0; k < i; k++) {
+            int differ = 0;
+            for (int y = 0; y < SCREEN_CELL_H; y++)
+                for (int x = 0; x < 2 * SCREEN_CELL_W; x++)
+                    differ += pixel(&p, 2 * i * SCREEN_CELL_W + x, y) !=
+                              pixel(&p, 2 * k * SCREEN_CELL_W + x, y);
+            if (differ <= 3)
+                fail_msg("%d and %d look the same", k, i);
+        }
+    }
+    free(p.rgb);
+    frame_free(&f);
+}
+
 /* A view of text, one with a picture, and a screen that is too large. */
 static void test_png(void **state)
 {
@@ -438,6 +467,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         WITH(test_screens),
         cmocka_unit_test(test_pixels),
+        cmocka_unit_test(test_no_glyph),
         WITH(test_png),
         WITH(test_rights),
         WITH(test_figures),

@@ -65,13 +65,34 @@ static uint32_t next_code(const char **s)
     return code;
 }
 
-/* What no font has: an empty frame. */
-static void draw_unknown(struct sheet *s, struct rect r, uint32_t color)
+/* Hexadecimal digits of 3 x 5 dots: three bits a line, the first line highest. */
+enum { DOTS_W = 3, DOTS_H = 5 };
+static const uint16_t hex_dots[16] = {0x7b6f, 0x2c97, 0x73e7, 0x72cf, 0x5bc9, 0x79cf,
+                                      0x79ef, 0x7292, 0x7bef, 0x7bcf, 0x7bed, 0x6bae,
+                                      0x7927, 0x6b6e, 0x79e7, 0x79e4};
+
+static void draw_hex(struct sheet *s, int x, int y, int dot, unsigned digit, uint32_t color)
 {
-    for (int x = 2; x < r.w - 2; x++)
-        put(s, r.x + x, r.y + 4, color, 255), put(s, r.x + x, r.y + s->base, color, 255);
-    for (int y = 4; y < s->base; y++)
-        put(s, r.x + 2, r.y + y, color, 255), put(s, r.x + r.w - 3, r.y + y, color, 255);
+    for (int i = 0; i < DOTS_H * dot; i++)
+        for (int j = 0; j < DOTS_W * dot; j++)
+            if (hex_dots[digit & 15] >> (DOTS_H * DOTS_W - 1 - i / dot * DOTS_W - j / dot) & 1)
+                put(s, x + j, y + i, color, 255);
+}
+
+/* What no font has, as terminals draw it: its code point in a frame. */
+static void draw_unknown(struct sheet *s, struct rect r, uint32_t code, uint32_t color)
+{
+    int digits = code > 0xffff ? 6 : 4, per = r.w > s->cell_w ? digits / 2 : 2,
+        lines = digits / per, dot = lines > 2 ? 1 : 2, step_x = (DOTS_W + 1) * dot,
+        step_y = (DOTS_H + 1) * dot, high = lines * step_y + dot + 2,
+        x = r.x + (r.w - per * step_x + dot) / 2, y = r.y + (r.h - high) / 2;
+    for (int i = 0; i < r.w - 1; i++)
+        put(s, r.x + i, y, color, 128), put(s, r.x + i, y + high - 1, color, 128);
+    for (int i = 1; i + 1 < high; i++)
+        put(s, r.x, y + i, color, 128), put(s, r.x + r.w - 2, y + i, color, 128);
+    for (int i = 0; i < digits; i++)
+        draw_hex(s, x + i % per * step_x, y + 1 + dot + i / per * step_y, dot,
+                 code >> 4 * (digits - 1 - i), color);
 }
 
 static void draw_code(struct sheet *s, struct rect r, uint32_t code, const struct canvas_style *st,
@@ -81,7 +102,7 @@ static void draw_code(struct sheet *s, struct rect r, uint32_t code, const struc
     if (code == ' ' || draw_block(s, r, code, fg))
         return;
     if (!font_glyph(s->font, code, st->attr & CANVAS_BOLD, r.w / s->cell_w, &g)) {
-        draw_unknown(s, r, fg);
+        draw_unknown(s, r, code, fg);
         return;
     }
     for (int y = 0; y < g.h; y++)

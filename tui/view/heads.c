@@ -13,14 +13,16 @@
 
 enum { NAME_WIDTH = 10, SMALL = 48, SAYS = 8, WALL_LABEL = 5, WALL_MIN = 5, WALL_MAX = 31 };
 
-/* Columns of a score: these, or up to twice as many where there is room; 0: no room for it, or no
- * sweep that has it. */
+/* Columns of a score: these, or up to twice as many where there is room, one of them left before
+ * the panel; 0: no room for it, or no sweep that has it. */
 static int width_of(const struct app *a, int k)
 {
     static const int widths[HEADS_SORT_COUNT] = {0, 9, 10, 10, 6, 7, 8, 8, 11, 9};
-    static const int spared[] = {HEADS_BY_SELF, HEADS_BY_COPYING, HEADS_BY_FIRST};
+    const int spared[] = {a->copying ? HEADS_BY_SELF : HEADS_BY_COPYING,
+                          a->copying ? HEADS_BY_FIRST : HEADS_BY_SELF,
+                          a->copying ? HEADS_BY_COPYING : HEADS_BY_FIRST};
     bool there[HEADS_SORT_COUNT];
-    int room = a->body.w - NAME_WIDTH, least = 0;
+    int room = a->body.w - NAME_WIDTH - 1, least = 0;
     for (int i = 0; i < HEADS_SORT_COUNT; i++) {
         there[i] = i != HEADS_BY_ABLATED || heads_swept(a);
         least += there[i] ? widths[i] : 0;
@@ -50,10 +52,13 @@ static int wall_width(const struct app *a, struct rect body)
     return width < WALL_MIN ? WALL_MIN : width > WALL_MAX ? WALL_MAX : width;
 }
 
+/* As high as it is wide; higher, up to twice, where that fills a screen that all layers are on. */
 static int wall_height(const struct app *a, struct rect body)
 {
-    int high = wall_width(a, body) / 2;
-    return high < 1 ? 1 : high;
+    int width = wall_width(a, body), high = width / 2,
+        share = (body.h - 2) / a->m->cfg.n_layers - 1;
+    high = share > high ? share : high;
+    return high < 1 ? 1 : high < width ? high : width;
 }
 
 static void heads_layout(struct app *a, struct rect body)

@@ -55,11 +55,23 @@ static void lens_layout(struct app *a, struct rect body)
 
 static void lens_want(const struct app *a, struct want_list *l)
 {
-    struct rect r = places_of(a, a->body).positions;
+    struct places p = places_of(a, a->body);
+    struct rect r = p.positions;
     int32_t top = r.h ? positions_top(a, r) : 0;
-    detail_want(a, l, a->body.h - 10 < 8 ? 8 : a->body.h - 10);
+    int best = (a->body.h - 10 < 8 ? 8 : a->body.h - 10) * detail_columns(p.panel.w - 2);
+    detail_want(a, l, best);
     if (r.h && !a->m->cfg.headless)
         want_add(l, detail_cell(a, a->cur.column, top, top + r.h - 1));
+}
+
+/* A figure, or its change: blank where there is none. */
+static void draw_figure(struct canvas *c, struct rect r, int x, int y, struct canvas_style st,
+                        const struct answer *at, double base, double value, int width)
+{
+    if (at->show != SHOW_DIFFERENCE)
+        draw_number(c, r, x, y, st, value, width, 2, 0);
+    else if (!(value == base))
+        draw_number(c, r, x, y, st, value - base, width, 2, NUMBER_SIGN);
 }
 
 /* Best token and figures of a cell, from x on; those of the target of then. */
@@ -76,20 +88,13 @@ static void draw_cell(struct app *a, struct canvas *c, struct rect r, int x, int
         return;
     }
     const struct lens_cell *d = &cell->cell, *b = &base->cell;
-    unsigned sign = at->show == SHOW_DIFFERENCE ? NUMBER_SIGN : 0;
-    double entropy = (double)d->entropy, logit = (double)d->target_logit,
-           logp = logit - (double)d->lse;
-    if (at->show == SHOW_DIFFERENCE) {
-        entropy -= (double)b->entropy;
-        logp -= (double)b->target_logit - (double)b->lse;
-        logit -= (double)b->target_logit;
-    }
     draw_token(a, c, r, x, y, st, cell->top.id, 14);
     draw_number(c, r, x + 15, y, st, exp((double)cell->top.logit - (double)d->lse), 5, 3,
                 NUMBER_SMALL);
-    draw_number(c, r, x + 22, y, st, entropy, 7, 2, sign);
-    draw_number(c, r, x + 30, y, st, logit, 8, 2, sign);
-    draw_number(c, r, x + 39, y, st, logp, 9, 2, sign);
+    draw_figure(c, r, x + 22, y, st, at, (double)b->entropy, (double)d->entropy, 7);
+    draw_figure(c, r, x + 30, y, st, at, (double)b->target_logit, (double)d->target_logit, 8);
+    draw_figure(c, r, x + 39, y, st, at, (double)b->target_logit - (double)b->lse,
+                (double)d->target_logit - (double)d->lse, 9);
     if (d->target_rank >= 0)
         draw_number(c, r, x + 48, y, st, (double)detail_rank(d), 6, 0, 0);
 }
