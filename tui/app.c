@@ -10,6 +10,7 @@
 
 #include "lesson/lesson_play.h"
 #include "list/patch.h"
+#include "mouse.h"
 #include "share/host.h"
 #include "run/run.h"
 #include "sweeps.h"
@@ -248,32 +249,6 @@ static unsigned input_key(struct app *a, uint32_t key)
     return react;
 }
 
-static unsigned input_mouse(struct app *a, const struct input *mouse)
-{
-    struct input apart = *mouse, *in = &apart;
-    apart.y /= a->present.apart ? 2 : 1;
-    if (a->mode != LINE_NONE)
-        return 0;
-    if (in->act == MOUSE_WHEEL_UP || in->act == MOUSE_WHEEL_DOWN) {
-        app_view(a)->move(a, in->act == MOUSE_WHEEL_UP ? MOVE_UP : MOVE_DOWN, 3);
-    } else if (in->act == MOUSE_PRESS && in->button == 0) {
-        a->message[0] = 0;
-        if (in->y == 1) { /* the tabs: " [1 grid] 2 attention ..." */
-            for (int v = 0; v < VIEW_COUNT; v++) {
-                int x, width;
-                app_tab(a, v, &x, &width);
-                if (in->x >= x && in->x < x + width) {
-                    app_show_view(a, (enum view_id)v);
-                    break;
-                }
-            }
-        } else {
-            app_view(a)->click(a, in->x, in->y);
-        }
-    }
-    return 0;
-}
-
 /* A prompt is taken as it is: line breaks, as terminals send them a carriage return each, and tabs
  * are kept.  In other lines, which end with the line, they are spaces. */
 static void input_paste(struct app *a, const struct input *in)
@@ -302,7 +277,7 @@ unsigned app_input(struct app *a, const struct input *in)
 {
     switch (in->kind) {
     case INPUT_KEY: return input_key(a, in->key);
-    case INPUT_MOUSE: return input_mouse(a, in);
+    case INPUT_MOUSE: return mouse_input(a, in);
     case INPUT_PASTE: input_paste(a, in); return 0;
     case INPUT_REPLY: break;
     }

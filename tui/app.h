@@ -183,7 +183,7 @@ struct app {
     int32_t n_listed;
     bool listed_elsewhere; /* found by their names in other libraries */
     char search[128];
-    bool selecting;
+    bool selecting, dragging; /* a rectangle; the mouse's button is down on its corner */
     int32_t select_row, select_column;
     /* the question */
     char *prompt, *other;
@@ -249,6 +249,7 @@ struct app {
     char *notice;      /* lines in a popup, until the next key; NULL = none */
     bool paste_cr;     /* the last byte of a paste was a carriage return */
     int help_at, help_top;
+    struct rect help_rows; /* of the screen, where they were drawn last */
     uint32_t pending[KEYMAP_SEQ_MAX];
     int n_pending, count;
     bool which_key;

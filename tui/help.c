@@ -105,6 +105,16 @@ unsigned help_run(struct app *a, const char *chosen)
     return 0;
 }
 
+bool help_click(struct app *a, int x, int y)
+{
+    static struct help_row rows[ROWS_MAX];
+    int at = a->help_top + y - a->help_rows.y, before = a->help_at;
+    if (!rect_has(a->help_rows, x, y) || at >= list(a, rows))
+        return false;
+    a->help_at = at;
+    return at == before;
+}
+
 static void draw_row(const struct app *a, struct canvas *c, struct rect in, int y, bool on,
                      const struct help_row *row)
 {
@@ -153,6 +163,7 @@ void help_draw(struct app *a, struct frame *f)
     if (n)
         draw_sentence(f->canvas, whole, action_table[rows[a->help_at].id].help);
     a->help_top = draw_scroll(a->help_top, a->help_at, n, in.h);
+    a->help_rows = in;
     for (int y = 0; y < in.h && a->help_top + y < n; y++)
         draw_row(a, f->canvas, in, y, a->help_top + y == a->help_at, &rows[a->help_top + y]);
     if (!n)

@@ -6,6 +6,7 @@
 #include "input/complete.h"
 #include "draw.h"
 #include "help.h"
+#include "keybar.h"
 #include "lesson/lesson_play.h"
 #include "list/patch.h"
 #include "status.h"
@@ -34,7 +35,7 @@ struct rect app_body(const struct app *a, bool *side)
     return r;
 }
 
-/* ---- message and key bar ---- */
+/* ---- message ---- */
 
 static const char *const line_marks[LINE_MODE_COUNT] = {
     "", ":", "/", "prompt: ", "other prompt: ", "pair: ", "keys: ", "answer: "};
@@ -77,47 +78,6 @@ static void draw_message(struct app *a, struct frame *f, struct rect r)
     canvas_put(f->canvas, r, 1, 0, canvas_plain(a->message_bad ? CANVAS_BOLD : 0), a->message);
     if (a->count)
         canvas_putf(f->canvas, r, r.w - 8, 0, canvas_plain(0), "%7d", a->count);
-}
-
-/* Commands in the order in which a newcomer needs them; those without a key or meaning here are
- * left out. */
-static void draw_keybar(const struct app *a, struct canvas *c, struct rect r)
-{
-    static const struct {
-        const char *command, *word;
-    } bar[] = {{"help", "help"},         {"quit", "quit"},      {"quantity next", "quantity"},
-               {"enter", "go in"},       {"zero", "zero"},      {"zero-all", "all positions"},
-               {"undo", "undo"},         {"toggle", "on/off"},  {"delete", "delete"},
-               {"observe", "switch on"}, {"sort", "sort"},      {"face", "base/edited"},
-               {"mask", "mask"},         {"head next", "head"}, {"layer next", "layer"},
-               {"prompt", "prompt"},     {"pair", "pair"},      {"edit", "edit"},
-               {"scale", "scale"},       {"sweep", "sweep"},    {"search", "search"}};
-    unsigned where = 1u << a->cur.view;
-    canvas_fill(c, r, canvas_plain(CANVAS_REVERSE), " ");
-    int x = canvas_put(c, r, 1, 0, canvas_plain(CANVAS_REVERSE | CANVAS_BOLD),
-                       a->opt.keymap->counts ? "" : "0-9") +
-            1;
-    x += canvas_put(c, r, x, 0, canvas_plain(CANVAS_REVERSE),
-                    a->opt.keymap->counts ? "" : " view  ");
-    for (size_t i = 0; i < sizeof bar / sizeof bar[0]; i++) {
-        char keys[KEYMAP_SEQ_MAX * KEYS_NAME_MAX];
-        bool heads = a->cur.view != VIEW_GRID || a->quantity == QUANTITY_EXPERTS;
-        if ((strcmp(bar[i].command, "delete") == 0 && a->cur.view != VIEW_EDITS) ||
-            (strcmp(bar[i].command, "head next") == 0 && !heads))
-            continue;
-        keymap_keys_of(a->opt.keymap, where, bar[i].command, keys, sizeof keys);
-        size_t n = strlen(keys);
-        if (!n)
-            continue;
-        if (keys[0] == '<' && n > 2) { /* <Tab> is Tab in the bar */
-            keys[n - 1] = 0;
-            memmove(keys, keys + 1, n - 1);
-        }
-        if (x + text_width(keys, strlen(keys), 0) + (int)strlen(bar[i].word) + 1 > r.w)
-            break;
-        x += canvas_put(c, r, x, 0, canvas_plain(CANVAS_REVERSE | CANVAS_BOLD), keys) + 1;
-        x += canvas_put(c, r, x, 0, canvas_plain(CANVAS_REVERSE), bar[i].word) + 2;
-    }
 }
 
 /* ---- popups ---- */
@@ -219,7 +179,7 @@ static bool draw_all(struct app *a, struct frame *f)
     if (!is_small(a)) {
         status_draw(a, f->canvas);
         if (!a->keybar_off) {
-            draw_keybar(a, f->canvas, message);
+            keybar_draw(a, f->canvas, message);
             message.y--;
         }
     }

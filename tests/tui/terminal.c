@@ -92,6 +92,10 @@ static void sequence(struct pty *p)
         p->mouse = true;
     if (has(s, "[?1000l"))
         p->mouse = false;
+    if (has(s, "[?1002h"))
+        p->drag = true;
+    if (has(s, "[?1002l"))
+        p->drag = false;
     if (has(s, "[?2004h"))
         p->paste = true;
     if (has(s, "[?2004l"))
@@ -205,8 +209,8 @@ bool pty_is_restored(struct pty *p, char *why, size_t size)
                     now.c_lflag == p->before.c_lflag && now.c_cflag == p->before.c_cflag;
     snprintf(why, size, "settings %s, %s screen, cursor %s, mouse %s, paste %s",
              settings ? "back" : "CHANGED", p->alternate ? "ALTERNATE" : "main",
-             p->hidden ? "HIDDEN" : "shown", p->mouse ? "ON" : "off", p->paste ? "ON" : "off");
-    return settings && !p->alternate && !p->hidden && !p->mouse && !p->paste;
+             p->hidden ? "HIDDEN" : "shown", p->mouse || p->drag ? "ON" : "off", p->paste ? "ON" : "off");
+    return settings && !p->alternate && !p->hidden && !p->mouse && !p->drag && !p->paste;
 }
 
 void pty_close(struct pty *p)

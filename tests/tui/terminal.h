@@ -12,7 +12,7 @@ struct pty {
     int master, slave; /* the slave stays open: settings are looked at after the program is gone */
     pid_t pid;
     struct termios before;
-    bool alternate, hidden, mouse, paste; /* what the screen was told last */
+    bool alternate, hidden, mouse, drag, paste; /* what the screen was told last */
     bool job;     /* run it as a shell would: in a process group of its own, so that it can stop */
     bool answers; /* replies to questions, as an xterm with sixel would */
     size_t total; /* bytes that came */

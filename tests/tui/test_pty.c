@@ -33,7 +33,7 @@ static void start(bool answers)
         pty_read(&p, 100, 100);
     assert_true(said("entropy"));
     pty_read(&p, 300, 100);
-    assert_true(p.alternate && p.hidden && p.mouse && p.paste);
+    assert_true(p.alternate && p.hidden && p.mouse && p.drag && p.paste);
 }
 
 static void quit_cleanly(void)

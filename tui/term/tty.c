@@ -22,7 +22,7 @@
 #include "pictures.h"
 
 enum { FENCE_MS = 1000, COPY_MAX = 74994 };
-#define MOUSE_ON "\x1b[?1000h\x1b[?1006h"
+#define MOUSE_ON "\x1b[?1000h\x1b[?1002h\x1b[?1006h"
 #define PASTE_ON "\x1b[?2004h"
 
 struct tty {
@@ -151,7 +151,7 @@ static void prepare_reset(const struct tty *t)
     bytes_add_string(&b, "\x18\x1b\\"); /* ends a picture that was cut off */
     if (t->caps.graphics == GRAPHICS_KITTY)
         bytes_add_string(&b, "\x1b_Ga=d,q=2\x1b\\");
-    bytes_add_string(&b, "\x1b[?2026l\x1b[?1000l\x1b[?1006l\x1b[?2004l\x1b[r");
+    bytes_add_string(&b, "\x1b[?2026l\x1b[?1002l\x1b[?1000l\x1b[?1006l\x1b[?2004l\x1b[r");
     add_capability(&b, "rmkx");
     add_capability(&b, "sgr0");
     add_capability(&b, "op");
