@@ -2,6 +2,7 @@
 #include "app.h"
 #include "attention.h"
 #include "compare.h"
+#include "explain.h"
 
 #include <stdarg.h>
 #include <stdio.h>
@@ -158,6 +159,8 @@ unsigned app_command(struct app *a, const char *command)
 {
     const char *args;
     enum action_id id = action_find(command, &args);
+    if (id == ACTION_COUNT && go_is_place(command)) /* :14, :#512 */
+        id = ACTION_GO, args = command;
     if (id == ACTION_COUNT) {
         char word[64];
         text_copy(word, sizeof word, command, strcspn(command, " "), TEXT_PLAIN);
@@ -338,6 +341,8 @@ void app_want(struct app *a, struct session_want *w)
     static struct pair_prompt other;
     a->wants.n = 0;
     app_view(a)->want(a, &a->wants);
+    if (a->mode == LINE_HELP)
+        explain_noun_want(a, &a->wants);
     want_add(&a->wants, app_pair_want(a));
     want_add(&a->wants, app_kl_want(a));
     want_add(&a->wants, app_nonfinite_want(a));

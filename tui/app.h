@@ -21,6 +21,7 @@
 #include "save/saved.h"
 #include "session/session.h"
 #include "view.h"
+#include "tensor_sum.h"
 #include "token/token_align.h"
 
 enum { /* what an event asks of the driver */
@@ -182,6 +183,11 @@ struct app {
     int32_t *listed;      /* [n_listed] hooks that it shows, best first: indices into sites */
     int32_t n_listed;
     bool listed_elsewhere; /* found by their names in other libraries */
+    bool tensor_heads;     /* tensor: rows are the heads at one position */
+    bool tensor_full;      /* tensor: colours reach to the largest value, not to most of them */
+    struct tensor_order tensor_order[SLICE_AXES];
+    struct tensor_kept tensor_kept;
+    struct tensor_sum tensor_sum; /* of the slice that was drawn last */
     char search[128];
     bool selecting, dragging; /* a rectangle; the mouse's button is down on its corner */
     int32_t select_row, select_column;
@@ -357,6 +363,9 @@ void app_line_cancel(struct app *a);
 /* The command line that was just run failed, perhaps on the worker: it is open again, with the
  * message beside it; if no key came since. */
 void app_line_again(struct app *a);
+
+/* Is it a place as `go` takes it, and nothing else: "14", "-1", "#512"?  action/go.c. */
+bool go_is_place(const char *text);
 
 /* What a view draws from: a snapshot, and the want in it that says what was asked. */
 struct answer {

@@ -10,6 +10,7 @@
 #include "share/share.h"
 #include "run/run.h"
 #include "sweeps.h"
+#include "tensor.h"
 
 static int sites_open(struct app *a, struct err *e)
 {
@@ -197,6 +198,7 @@ void app_free(struct app *a)
     free(a->observed);
     free(a->copying);
     free(a->listed);
+    tensor_free(a);
     free(a->prompt);
     free(a->other);
     free(a->tokens);

@@ -7,6 +7,7 @@
 
 #include "input/complete.h"
 #include "draw.h"
+#include "explain.h"
 
 enum { KEYS_BYTES = 128, ROWS_MAX = 512, NARROW = 90, WHOLE_ROWS = 2 };
 
@@ -147,7 +148,9 @@ static void draw_sentence(struct canvas *c, struct rect r, const char *s)
 void help_draw(struct app *a, struct frame *f)
 {
     static struct help_row rows[ROWS_MAX];
-    int n = list(a, rows), high = n + 6 + WHOLE_ROWS, room = a->h - 3;
+    struct bytes how = {0};
+    explain_noun(a, &how);
+    int n = list(a, rows), high = n + 6 + 2 * WHOLE_ROWS, room = a->h - 3;
     a->help_at = n ? draw_clamp(a->help_at, n) : 0;
     struct rect r = {0, 1, a->w, room};
     struct rect in = frame_popup(f, rect_center(r, 110, high < room ? high : room),
@@ -156,6 +159,12 @@ void help_draw(struct app *a, struct frame *f)
     if (app_noun_text(a, false, noun))
         canvas_putf(f->canvas, in, 1, 0, canvas_plain(CANVAS_BOLD), "under the cursor: %s", noun);
     rect_cut_top(&in, 1);
+    if (how.len && !how.failed && in.h > 5 * WHOLE_ROWS) { /* how it comes about */
+        int lines = text_width(how.data, how.len, TEXT_PLAIN) > in.w - 2 ? WHOLE_ROWS : 1;
+        bytes_add_char(&how, 0);
+        draw_sentence(f->canvas, rect_cut_top(&in, lines), how.data);
+    }
+    bytes_free(&how);
     int of_view = text_width(app_view(a)->help, strlen(app_view(a)->help), TEXT_PLAIN) > in.w - 2;
     draw_sentence(f->canvas, rect_cut_top(&in, 1 + of_view), app_view(a)->help);
     /* all that the row under the cursor says, which its own line may cut */

@@ -3,6 +3,7 @@
 #include <string.h>
 
 #include "list/head_list.h"
+#include "tensor.h"
 #include "measure/copying.h"
 
 /* Scores of the weights alone: once for a model, on the worker. */
@@ -53,9 +54,26 @@ static void begin_copying(struct app *a)
     app_begin(a, &t->task);
 }
 
+static unsigned sort_tensor(struct app *a, const char *args)
+{
+    size_t n = strcspn(args, " ");
+    bool rows = n == 4 && strncmp(args, "rows", n) == 0,
+         columns = n == 7 && strncmp(args, "columns", n) == 0,
+         least = strcmp(args + n, " least") == 0;
+    if (strcmp(args, "place") == 0)
+        tensor_unsort(a);
+    else if ((rows || columns) && (least || !args[n]))
+        tensor_sort(a, rows ? SLICE_ROWS : SLICE_COLUMNS, least);
+    else
+        app_complain(a, "sort rows|columns [least], or place: as they are");
+    return 0;
+}
+
 unsigned act_SORT(struct app *a, const char *args)
 {
     int k = -1;
+    if (a->cur.view == VIEW_TENSOR)
+        return sort_tensor(a, args);
     if (a->cur.view == VIEW_SWEEP) {
         a->sweep_list = !a->sweep_list;
         app_say(a, a->sweep_list ? "by change" : "as a map");

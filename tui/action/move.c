@@ -7,6 +7,7 @@
 #include "compare.h"
 #include "draw.h"
 #include "sweeps.h"
+#include "tensor.h"
 
 /* Index of `word` in words[n], or -1. */
 static int find_word(const char *word, const char *const *words, int n)
@@ -56,34 +57,43 @@ bool quantity_is_there(const struct app *a, int q)
                                               : q != QUANTITY_MID || !cfg->parallel;
 }
 
+/* The same; where it is none of them, they are told. */
+static int one_of(struct app *a, const char *args, int at, const char *const *words, int n)
+{
+    int s = cycle(args, at, words, n);
+    char known[64] = "";
+    for (int i = 0; i < n && s < 0; i++)
+        snprintf(known + strlen(known), sizeof known - strlen(known), "%s%s", i ? "|" : "",
+                 words[i]);
+    if (s < 0)
+        app_complain(a, "quantity %s", known);
+    return s;
+}
+
 unsigned act_QUANTITY(struct app *a, const char *args)
 {
-    if (a->cur.view == VIEW_ATTENTION) {
-        static const char *const words[] = {"pattern", "scores"};
-        int s = cycle(args, a->scores, words, 2);
-        if (s < 0)
-            app_complain(a, "quantity pattern|scores");
-        else
-            a->scores = s;
+    int s;
+    switch (a->cur.view) {
+    case VIEW_ATTENTION:
+        s = one_of(a, args, a->scores, (const char *const[]){"pattern", "scores"}, 2);
+        a->scores = s < 0 ? a->scores : s;
         return 0;
-    }
-    if (a->cur.view == VIEW_NEURONS) {
-        static const char *const words[] = {"position", "layer"};
-        int s = cycle(args, a->neurons_all, words, 2);
-        if (s < 0)
-            app_complain(a, "quantity position|layer");
-        else
-            a->neurons_all = s;
+    case VIEW_TENSOR:
+        s = one_of(a, args, a->tensor_heads, (const char *const[]){"positions", "heads"}, 2);
+        a->tensor_heads = s < 0 ? a->tensor_heads : s;
+        if (s == 1 && !tensor_slice(a).by_head)
+            app_say(a, "this hook has no heads: its rows are positions");
         return 0;
-    }
-    if (a->cur.view == VIEW_ATTRIBUTION) {
-        static const char *const words[] = {"layer", "head", "neuron", "pos"};
-        int s = cycle(args, a->cur.part, words, 4);
-        if (s < 0)
-            app_complain(a, "quantity layer|head|neuron|pos");
-        else
-            a->cur.part = s;
+    case VIEW_NEURONS:
+        s = one_of(a, args, a->neurons_all, (const char *const[]){"position", "layer"}, 2);
+        a->neurons_all = s < 0 ? a->neurons_all : s;
         return 0;
+    case VIEW_ATTRIBUTION:
+        s = one_of(a, args, a->cur.part, (const char *const[]){"layer", "head", "neuron", "pos"},
+                   4);
+        a->cur.part = s < 0 ? a->cur.part : s;
+        return 0;
+    default: break;
     }
     bool step = !*args || strcmp(args, "next") == 0 || strcmp(args, "previous") == 0;
     int q = cycle(args, (int)a->quantity, quantity_names, QUANTITY_COUNT);
@@ -117,7 +127,16 @@ unsigned act_FACE(struct app *a, const char *args)
 
 unsigned act_COLOUR(struct app *a, const char *args)
 {
-    static const char *const words[] = {"log", "linear"};
+    static const char *const words[] = {"log", "linear"}, *const reach[] = {"most", "full"};
+    if (a->cur.view == VIEW_TENSOR) {
+        int r = cycle(args, a->tensor_full, reach, 2);
+        a->tensor_full = r < 0 ? a->tensor_full : r;
+        if (r < 0)
+            app_complain(a, "colour most|full");
+        else
+            app_say(a, r ? "colours reach to the largest value" : "colours reach to most values");
+        return 0;
+    }
     bool attention = a->cur.view == VIEW_ATTENTION, sweep = a->cur.view == VIEW_SWEEP;
     int c = cycle(args, attention ? !a->attn_log : sweep ? !a->sweep_log : a->linear, words, 2);
     if (c < 0)
@@ -205,6 +224,11 @@ unsigned act_HEAD(struct app *a, const char *args)
     int32_t n = experts ? a->m->cfg.n_active : a->m->cfg.n_heads;
     if (experts && a->quantity != QUANTITY_EXPERTS) {
         app_complain(a, "no head is chosen here · 2 shows attention");
+        return 0;
+    }
+    if (a->cur.view == VIEW_TENSOR && tensor_slice(a).by_head) { /* the rows are: what is left */
+        int32_t at = number(a, "position", args, a->cur.row, 0, a->n - 1);
+        a->cur.row = at < 0 ? a->cur.row : at;
         return 0;
     }
     if (a->cur.view == VIEW_TENSOR) {
@@ -332,6 +356,7 @@ unsigned act_TENSOR(struct app *a, const char *args)
         a->cur.site = v.site[0]; /* of a fused projection: the queries */
         a->cur.expert = v.form == FORM_EXPERT ? v.expert + 1 : 0;
         a->cur.view = VIEW_TENSOR;
+        tensor_unsort(a);
         a->cur.element = 0;
     }
     return 0;

@@ -118,6 +118,8 @@ static void find_quantities(const struct app *a, struct completion *c, const cha
 {
     if (a->cur.view == VIEW_ATTENTION)
         find_words(c, "pattern|scores", word, n);
+    if (a->cur.view == VIEW_TENSOR)
+        find_words(c, "positions|heads", word, n);
     for (int q = 0; a->cur.view == VIEW_GRID && q < QUANTITY_COUNT; q++)
         if (quantity_is_there(a, q) && starts(quantity_names[q], word, n))
             add(c, quantity_names[q], strlen(quantity_names[q]));

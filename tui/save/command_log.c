@@ -45,10 +45,10 @@ bool command_log_edits(enum action_id id)
 bool command_log_takes(enum action_id id)
 {
     static const enum action_id silent[] = {
-        ACTION_MOVE,     ACTION_ENTER,   ACTION_BACK,   ACTION_OLDER,  ACTION_NEWER,
-        ACTION_SELECT,   ACTION_NEXT,    ACTION_SEARCH, ACTION_COPY,   ACTION_HELP,
-        ACTION_COMMAND,  ACTION_KEYBAR,  ACTION_QUIT,   ACTION_REDRAW, ACTION_CANCEL,
-        ACTION_PREVIOUS, ACTION_SUSPEND, ACTION_RUN,    ACTION_SOURCE};
+        ACTION_MOVE,   ACTION_GO,       ACTION_ENTER,   ACTION_BACK,   ACTION_OLDER,
+        ACTION_NEWER,  ACTION_SELECT,   ACTION_NEXT,    ACTION_SEARCH, ACTION_COPY,
+        ACTION_HELP,   ACTION_COMMAND,  ACTION_KEYBAR,  ACTION_QUIT,   ACTION_REDRAW,
+        ACTION_CANCEL, ACTION_PREVIOUS, ACTION_SUSPEND, ACTION_RUN,    ACTION_SOURCE};
     for (size_t i = 0; i < sizeof silent / sizeof *silent; i++)
         if (silent[i] == id)
             return false;

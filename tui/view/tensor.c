@@ -1,153 +1,90 @@
-/* tensor.c - the values of any hook, one slice of two axes at a time, as a map and as
- * numbers. */
+/* tensor.c - the values of any hook, one slice of two axes at a time, as a map and as numbers, rows
+ * and columns sorted as one likes. */
 #include <math.h>
 #include <stdio.h>
-#include <stdlib.h>
+#include <string.h>
 
-#include "draw.h"
-#include "list/experts.h"
+#include "explain.h"
 #include "say.h"
 #include "statistics.h"
+#include "tensor.h"
 
-enum { VALUE_WIDTH = 9, WHOLE_MAX = 1 << 21 };
+enum { VALUE_WIDTH = 9 };
 
-/* The slice on show: rows are positions, columns the last axis; a head is chosen where there is
- * one. */
-struct slice {
-    int64_t shape[SITE_RANK_MAX];
-    int rank;
-    bool head_first; /* [head, dest, src], else [pos, head, d] */
-    bool expert;     /* [pos, d]: of [pos, slot, d] the slot of one expert, 0 where none is its */
-    int32_t heads, columns;
-};
-
-static struct slice slice_of(const struct app *a)
-{
-    struct slice s = {.heads = 1};
-    s.rank = site_shape(&a->m->cfg, a->cur.site.id, a->n, s.shape);
-    s.expert = a->cur.expert && s.rank == 3;
-    if (s.expert)
-        s.shape[1] = s.shape[2], s.rank = 2;
-    s.columns = s.rank < 2 ? 1 : (int32_t)s.shape[s.rank - 1];
-    s.head_first = s.rank == 3 && site_row_axis(a->cur.site.id) == 1;
-    if (s.rank == 3)
-        s.heads = (int32_t)s.shape[s.head_first ? 0 : 1];
-    return s;
-}
-
-static int32_t table_rows(struct rect body)
+static int32_t table_rows(const struct tensor_slice *s, struct rect body)
 {
     int32_t rows = body.h > 20 ? body.h / 2 : body.h - 3;
+    rows = rows > s->rows ? s->rows : rows; /* what few rows leave is the map's */
     return rows < 1 ? 1 : rows;
 }
 
 static void tensor_layout(struct app *a, struct rect body)
 {
-    struct slice s = slice_of(a);
+    struct tensor_slice s = tensor_slice(a);
     a->cur.head = draw_clamp(a->cur.head,
                              s.heads > a->m->cfg.n_heads ? s.heads : a->m->cfg.n_heads);
     a->cur.element = draw_clamp(a->cur.element, s.columns);
-    a->page = table_rows(body);
-    a->tensor_top = draw_scroll(a->tensor_top, a->cur.row, a->n, a->page);
-    a->tensor_left = draw_scroll(a->tensor_left, a->cur.element, s.columns,
-                                 (body.w - DRAW_LABEL) / VALUE_WIDTH);
+    a->page = table_rows(&s, body);
+    a->tensor_top = draw_scroll(
+        a->tensor_top, tensor_place(a, &s, SLICE_ROWS, tensor_cursor(a, &s)), s.rows, a->page);
+    a->tensor_left = draw_scroll(a->tensor_left, tensor_place(a, &s, SLICE_COLUMNS, a->cur.element),
+                                 s.columns, (body.w - DRAW_LABEL) / VALUE_WIDTH);
 }
 
-static int32_t head_of(const struct app *a, const struct slice *s)
+static void view_want(const struct app *a, struct want_list *l)
 {
-    return a->cur.head < s->heads ? a->cur.head : s->heads - 1;
+    struct tensor_slice s = tensor_slice(a);
+    tensor_want(a, &s, a->tensor_top, a->page, l);
+    explain_want(a, a->cur.site, a->cur.row, l);
 }
 
-/* The head on show, all rows if they are few, else those on screen. */
-static void tensor_want(const struct app *a, struct want_list *l)
+/* "▶ head 3", or a position's label. */
+static void draw_label(const struct app *a, struct canvas *c, struct rect r, int y,
+                       const struct tensor_slice *s, int32_t row)
 {
-    struct slice s = slice_of(a);
-    int64_t slots = s.expert ? a->m->cfg.n_active : 1;
-    bool whole = a->n * slots * s.columns <= WHOLE_MAX;
-    struct want w = want_make(WANT_VALUES, a->cur.site, whole ? 0 : a->tensor_top,
-                              whole ? a->n : a->tensor_top + a->page);
-    if (s.rank == 3) {
-        w.head0 = head_of(a, &s);
-        w.head1 = w.head0 + 1;
+    bool on = row == tensor_cursor(a, s);
+    if (s->by_head)
+        canvas_putf(c, r, 0, y, canvas_plain(on ? CANVAS_BOLD : 0), "%s head %d", on ? "▶" : " ",
+                    (int)row);
+    else
+        draw_position(a, c, r, y, row);
+}
+
+static void draw_header(const struct app *a, struct canvas *c, struct rect r,
+                        const struct tensor_slice *s, int shown)
+{
+    for (int j = 0; j < shown && a->tensor_left + j < s->columns; j++) {
+        int32_t col = tensor_at(a, s, SLICE_COLUMNS, a->tensor_left + j);
+        struct rect cell = {r.x + DRAW_LABEL + j * VALUE_WIDTH, r.y, VALUE_WIDTH - 1, 1};
+        struct canvas_style st = canvas_plain(col == a->cur.element ? CANVAS_BOLD : CANVAS_DIM);
+        char name[40], text[64];
+        tensor_column_name(a, s, col, name, sizeof name);
+        snprintf(text, sizeof text, "%d %s", (int)col, name);
+        if (*name)
+            canvas_put_field(c, cell, 1, 0, st, text, strlen(text), TEXT_PLAIN, cell.w - 1, true);
+        else
+            canvas_putf(c, cell, 0, 0, st, "%8d", (int)col);
     }
-    want_add(l, w);
-    if (s.expert)
-        want_add(l, experts_want(SITE_EXPERT_INDICES, w.site.layer, w.row0, w.row1));
 }
 
-/* The rows of an answer. */
-struct values {
-    struct answer at;
-    int32_t columns, slots;
-    int32_t expert; /* whose slot is meant, else -1 */
-    const float *v[FACE_COUNT], *index[FACE_COUNT];
-};
-
-/* False: nothing there that is of the hook and the prompt on show.  Another head is stale. */
-static bool values_open(struct values *v, const struct app *a, const struct slice *s)
-{
-    if (!app_answer(a, WANT_VALUES, a->cur.site.id, &v->at) || v->at.s->n != a->n ||
-        v->at.w->site.layer != a->cur.site.layer || (v->at.w->head1 != 0) != (s->rank == 3) ||
-        v->at.w->head1 - v->at.w->head0 > 1)
-        return false;
-    v->columns = s->columns;
-    v->slots = s->expert ? a->m->cfg.n_active : 1;
-    v->expert = s->expert ? a->cur.expert - 1 : -1;
-    struct want index = experts_want(SITE_EXPERT_INDICES, v->at.w->site.layer, v->at.w->row0,
-                                     v->at.w->row1);
-    v->at.stale = v->at.stale || (s->rank == 3 && v->at.w->head0 != head_of(a, s));
-    for (int f = 0; f < FACE_COUNT; f++)
-        v->v[f] = snapshot_rows(v->at.s, (enum face)f, v->at.w),
-        v->index[f] = s->expert ? snapshot_rows(v->at.s, (enum face)f, &index) : NULL;
-    return !s->expert ||
-           (v->index[FACE_BASE] && (v->at.show == SHOW_BASE || v->index[FACE_EDITED]));
-}
-
-/* One face's value at a row of the answer; a row that goes to other experts has 0. */
-static float face_value(const struct values *v, enum face face, size_t row, int32_t col)
-{
-    size_t slots = (size_t)v->slots, slot = 0;
-    const float *index = v->index[face] ? v->index[face] + row * slots : NULL;
-    while (index && slot < slots && (int32_t)index[slot] != v->expert)
-        slot++;
-    return slot < slots ? v->v[face][(row * slots + slot) * (size_t)v->columns + (size_t)col] : 0;
-}
-
-/* False: that row is not there. */
-static bool value(const struct values *v, int32_t row, int32_t col, float *out)
-{
-    const struct want *w = v->at.w;
-    if (row < w->row0 || row >= w->row1)
-        return false;
-    size_t at = (size_t)(row - w->row0);
-    float base = face_value(v, FACE_BASE, at, col);
-    float edited = v->at.show == SHOW_BASE ? base : face_value(v, FACE_EDITED, at, col);
-    *out = v->at.show == SHOW_DIFFERENCE && base == edited ? 0
-                                                           : show_value(v->at.show, base, edited);
-    return true;
-}
-
-static void draw_table(const struct app *a, struct frame *f, struct rect r, const struct slice *s,
-                       const struct values *values, struct scale sc)
+static void draw_table(const struct app *a, struct frame *f, struct rect r,
+                       const struct tensor_slice *s, const struct tensor_values *values,
+                       struct scale sc)
 {
     struct canvas *c = f->canvas;
     bool diff = values->at.show == SHOW_DIFFERENCE;
     int shown = (r.w - DRAW_LABEL) / VALUE_WIDTH;
-    for (int j = 0; j < shown && a->tensor_left + j < s->columns; j++)
-        canvas_putf(c, r, DRAW_LABEL + j * VALUE_WIDTH, 0,
-                    canvas_plain(a->tensor_left + j == a->cur.element ? CANVAS_BOLD : CANVAS_DIM),
-                    "%8d", (int)a->tensor_left + j);
-    rect_cut_top(&r, 1);
-    for (int32_t i = 0; i < r.h && a->tensor_top + i < a->n; i++) {
-        int32_t row = a->tensor_top + i;
-        draw_position(a, c, r, i, row);
+    draw_header(a, c, rect_cut_top(&r, 1), s, shown);
+    for (int32_t i = 0; i < r.h && a->tensor_top + i < s->rows; i++) {
+        int32_t row = tensor_at(a, s, SLICE_ROWS, a->tensor_top + i);
+        draw_label(a, c, r, i, s, row);
         for (int j = 0; j < shown && a->tensor_left + j < s->columns; j++) {
-            int32_t col = a->tensor_left + j;
-            bool on = row == a->cur.row && col == a->cur.element;
+            int32_t col = tensor_at(a, s, SLICE_COLUMNS, a->tensor_left + j);
+            bool on = row == tensor_cursor(a, s) && col == a->cur.element;
             char n[NUMBER_BYTES];
             struct rect cell = {r.x + DRAW_LABEL + j * VALUE_WIDTH, r.y + i, VALUE_WIDTH, 1};
             float v;
-            if (!value(values, row, col, &v)) {
+            if (!tensor_value(values, row, col, &v)) {
                 canvas_put(c, cell, 1, 0, canvas_plain(CANVAS_DIM), "…");
                 continue;
             }
@@ -170,7 +107,7 @@ static void draw_table(const struct app *a, struct frame *f, struct rect r, cons
 
 /* Where the value under the cursor lies among those of many texts. */
 static void draw_statistics(const struct app *a, struct canvas *c, struct rect legend,
-                            const struct slice *s, const struct values *values)
+                            const struct tensor_slice *s, const struct tensor_values *values)
 {
     enum { WIDTH = 44 };
     struct stats_site stats;
@@ -178,9 +115,9 @@ static void draw_statistics(const struct app *a, struct canvas *c, struct rect l
     float v;
     if (legend.w < 2 * WIDTH || values->at.show == SHOW_DIFFERENCE || s->expert ||
         !statistics_of(a, a->cur.site, &stats, &of) ||
-        !value(values, a->cur.row, a->cur.element, &v))
+        !tensor_value(values, tensor_cursor(a, s), a->cur.element, &v))
         return;
-    int64_t element = a->cur.element + (s->rank == 3 ? head_of(a, s) * stats.shape[1] : 0);
+    int64_t element = a->cur.element + (s->rank == 3 ? tensor_head(a, s) * stats.shape[1] : 0);
     char n[NUMBER_BYTES];
     canvas_putf(c, legend, legend.w - WIDTH, 0, canvas_plain(0),
                 "of %.12s at or below it %.1f %%, mean %s", of,
@@ -188,28 +125,36 @@ static void draw_statistics(const struct app *a, struct canvas *c, struct rect l
                 number_short(n, stat_mean(&stats, STAT_mean)[element]));
 }
 
+/* Symmetric where there is a sign; to most of the values, or with :colour full to the largest. */
+static struct scale scale_of(const struct app *a, const struct tensor_sum *t, bool diff)
+{
+    bool signs = diff || t->min < 0;
+    float top = a->tensor_full ? fmaxf(fabsf(t->min), fabsf(t->max)) : t->limit;
+    float low = signs ? -top : t->min < top / 10 ? 0 : t->min;
+    if (!(top > low)) {
+        const float v[] = {t->min, t->max};
+        return scale_fit(signs ? SCALE_SYMMETRIC : SCALE_LINEAR, v, 2);
+    }
+    return scale_make(signs ? SCALE_SYMMETRIC : SCALE_LINEAR, low, top);
+}
+
 static void tensor_draw(struct app *a, struct frame *f, struct rect body)
 {
-    struct slice s = slice_of(a);
-    struct values values;
+    struct tensor_slice s = tensor_slice(a);
+    struct tensor_values values;
     struct rect rest = body, legend = rect_cut_bottom(&rest, 1),
                 table = rect_cut_top(&rest, a->page + 1);
-    if (!values_open(&values, a, &s)) {
+    if (!tensor_open(&values, a, &s)) {
         canvas_put(f->canvas, table, 1, 1, canvas_plain(CANVAS_DIM), "…");
         return;
     }
-    bool diff = values.at.show == SHOW_DIFFERENCE, negative = false;
-    int32_t row0 = values.at.w->row0, rows = values.at.w->row1 - row0;
-    size_t count = (size_t)rows * (size_t)s.columns;
-    float *v = calloc(count + 1, sizeof *v), *to = v;
+    bool diff = values.at.show == SHOW_DIFFERENCE;
+    int32_t rows = values.row1 - values.row0;
+    const float *v = tensor_shown(a, &s, &values);
     if (!v)
         return;
-    for (int32_t i = 0; i < rows; i++)
-        for (int32_t j = 0; j < s.columns; j++, to++) {
-            value(&values, row0 + i, j, to);
-            negative = negative || (*to < 0 && isfinite(*to));
-        }
-    struct scale sc = scale_fit(negative || diff ? SCALE_SYMMETRIC : SCALE_LINEAR, v, count);
+    const struct tensor_sum *t = &a->tensor_sum;
+    struct scale sc = scale_of(a, t, diff);
     enum colormap map = sc.kind == SCALE_SYMMETRIC ? COLORMAP_DIVERGING : COLORMAP_SEQUENTIAL;
     draw_table(a, f, table, &s, &values, sc);
     if (rest.h > 2) {
@@ -218,35 +163,50 @@ static void tensor_draw(struct app *a, struct frame *f, struct rect body)
         struct heat m = {v, rows, s.columns, s.columns, sc, map};
         frame_heat(f, rest, &m);
     }
-    heat_legend(f->canvas, legend, 1, 0, diff ? "change" : "value", sc, map);
+    int x = heat_legend(f->canvas, legend, 1, 0, diff ? "change" : "value", sc, map);
+    if (fmaxf(fabsf(t->min), fabsf(t->max)) > fmaxf(sc.hi, -sc.lo))
+        canvas_put(f->canvas, legend, x + 3, 0, canvas_plain(CANVAS_DIM),
+                   "and beyond: c shows all of it");
     draw_statistics(a, f->canvas, legend, &s, &values);
-    free(v);
 }
 
 static void tensor_title(const struct app *a, struct bytes *out)
 {
-    struct slice s = slice_of(a);
+    struct tensor_slice s = tensor_slice(a);
     char name[LIMIT_NAME];
     bytes_addf(out, "%s [", app_hook_name(a->cur.site, s.expert ? a->cur.expert : 0, name));
     for (int i = 0; i < s.rank; i++)
         bytes_addf(out, "%s%lld", i ? ", " : "", (long long)s.shape[i]);
     bytes_add_char(out, ']');
-    if (s.rank == 3)
+    if (s.by_head)
+        bytes_addf(out, "  position %d", (int)a->cur.row);
+    else if (s.rank == 3)
         bytes_addf(out, "  %s %d",
                    site_table[a->cur.site.id].dims[1] == DIM_SLOT ? site_dim_name(DIM_SLOT)
                                                                   : site_dim_name(DIM_HEAD),
-                   (int)head_of(a, &s));
+                   (int)tensor_head(a, &s));
+    bool rows = tensor_is_sorted(a, &s, SLICE_ROWS),
+         columns = tensor_is_sorted(a, &s, SLICE_COLUMNS);
+    if (rows || columns)
+        bytes_addf(out, "  %s%s%s sorted", rows ? "rows" : "", rows && columns ? ", " : "",
+                   columns ? "columns" : "");
 }
 
 static void tensor_move(struct app *a, enum move m, int count)
 {
-    draw_move_cursor(m, count, &a->cur.row, a->n, a->page, &a->cur.element, slice_of(a).columns);
+    struct tensor_slice s = tensor_slice(a);
+    int32_t down = tensor_place(a, &s, SLICE_ROWS, tensor_cursor(a, &s)),
+            across = tensor_place(a, &s, SLICE_COLUMNS, draw_clamp(a->cur.element, s.columns));
+    draw_move_cursor(m, count, &down, s.rows, a->page, &across, s.columns);
+    down = tensor_at(a, &s, SLICE_ROWS, draw_clamp(down, s.rows));
+    *(s.by_head ? &a->cur.head : &a->cur.row) = down;
+    a->cur.element = tensor_at(a, &s, SLICE_COLUMNS, draw_clamp(across, s.columns));
 }
 
 static bool tensor_noun(const struct app *a, struct noun *n)
 {
-    struct slice s = slice_of(a);
-    int row = (int)draw_row_index(a, a->cur.row), head = (int)head_of(a, &s),
+    struct tensor_slice s = tensor_slice(a);
+    int row = (int)draw_row_index(a, a->cur.row), head = (int)tensor_head(a, &s),
         e = (int)a->cur.element;
     n->site = a->cur.site;
     n->expert = s.expert ? a->cur.expert : 0;
@@ -270,17 +230,21 @@ static bool tensor_noun(const struct app *a, struct noun *n)
 static void tensor_say(const struct app *a, struct bytes *b)
 {
     enum { BESIDE = 8 };
-    struct slice s = slice_of(a);
-    struct values values;
+    struct tensor_slice s = tensor_slice(a);
+    struct tensor_values values;
     say_position(a, b, a->cur.row);
     say_line(b);
-    if (!values_open(&values, a, &s))
+    explain_formula(a, a->cur.site, b);
+    say_line(b);
+    explain_inputs(a, a->cur.site, a->cur.row, s.expert ? -1 : tensor_head(a, &s), a->cur.element,
+                   b);
+    if (!tensor_open(&values, a, &s))
         return;
     int32_t from = a->cur.element / BESIDE * BESIDE;
     for (int32_t i = from; i < from + BESIDE && i < s.columns; i++) {
         float v;
         bytes_addf(b, "element %d: ", (int)i);
-        if (value(&values, a->cur.row, i, &v))
+        if (tensor_value(&values, tensor_cursor(a, &s), i, &v))
             say_number(b, (double)v, 4, values.at.show == SHOW_DIFFERENCE ? NUMBER_SIGN : 0);
         else
             bytes_add_string(b, "not computed");
@@ -290,38 +254,58 @@ static void tensor_say(const struct app *a, struct bytes *b)
 
 static bool tensor_click(struct app *a, int x, int y)
 {
+    struct tensor_slice s = tensor_slice(a);
     int32_t row = a->tensor_top + y - a->body.y - 1;
-    if (y <= a->body.y || y > a->body.y + a->page || row >= a->n)
+    if (!rect_has(a->body, x, y) || y <= a->body.y || y > a->body.y + a->page || row >= s.rows)
         return false;
-    a->cur.row = row;
+    *(s.by_head ? &a->cur.head : &a->cur.row) = tensor_at(a, &s, SLICE_ROWS, row);
     if (x >= a->body.x + DRAW_LABEL)
-        a->cur.element = draw_clamp(a->tensor_left + (x - a->body.x - DRAW_LABEL) / VALUE_WIDTH,
-                                    slice_of(a).columns);
+        a->cur.element = tensor_at(
+            a, &s, SLICE_COLUMNS,
+            draw_clamp(a->tensor_left + (x - a->body.x - DRAW_LABEL) / VALUE_WIDTH, s.columns));
     return true;
+}
+
+/* The panel, where there is no room for it beside the values. */
+static bool tensor_enter(struct app *a)
+{
+    bool side;
+    app_body(a, &side);
+    bool opens = !side && !a->side_open && a->w >= SMALL_COLUMNS && a->h >= SMALL_ROWS;
+    a->side_open = a->side_open || opens;
+    return opens;
+}
+
+static void view_side(struct app *a, struct frame *f, struct rect r)
+{
+    tensor_side(a, f, r);
 }
 
 static void tensor_copy(const struct app *a, struct bytes *out)
 {
-    struct slice s = slice_of(a);
-    struct values values;
+    struct tensor_slice s = tensor_slice(a);
+    struct tensor_values values;
     struct noun n = {0};
     float v;
     char name[LIMIT_NAME];
     tensor_noun(a, &n);
     bytes_addf(out, "%s%s", app_hook_name(n.site, n.expert, name), n.here);
-    if (values_open(&values, a, &s) && value(&values, a->cur.row, a->cur.element, &v))
+    if (tensor_open(&values, a, &s) &&
+        tensor_value(&values, tensor_cursor(a, &s), a->cur.element, &v))
         bytes_addf(out, " %.9g", (double)v);
 }
 
 const struct view view_tensor = {
     .help =
-        "values of one hook: rows are positions, columns the last axis; H L the head or expert, J K the layer, :tensor HOOK another",
+        "values of one hook: rows are positions, columns the last axis; Tab: rows are heads; H L head or expert, J K layer; ^G goes to a #column; [ ] sort the rows, { } the columns",
     .layout = tensor_layout,
-    .want = tensor_want,
+    .want = view_want,
     .draw = tensor_draw,
     .title = tensor_title,
     .move = tensor_move,
     .noun = tensor_noun,
+    .enter = tensor_enter,
+    .side = view_side,
     .say = tensor_say,
     .click = tensor_click,
     .copy = tensor_copy};
