@@ -12,8 +12,8 @@
 int spark_put(struct canvas *c, struct rect r, int x, int y, struct canvas_style st, const float *v,
               size_t n, struct scale s);
 
-/* One value as a bar from the bottom of r, as wide as that: at least the lowest eighth of a cell, whole
- * cells in ASCII; NaN is "!" in the lowest. */
+/* One value as a bar from the bottom of r, as wide as that: at least the lowest eighth of a cell,
+ * whole cells in ASCII; NaN is "!" in the lowest. */
 void spark_bar(struct canvas *c, struct rect r, struct canvas_style st, float v, struct scale s);
 
 #endif

@@ -269,8 +269,11 @@ void explain_noun(const struct app *a, struct bytes *out)
     explain_formula(a, n.site, out);
     explain_inputs(a, n.site, a->cur.row, n.expert ? -1 : a->cur.head,
                    a->cur.view == VIEW_TENSOR ? a->cur.element : -1, &in);
-    for (char *line = in.failed || !in.len ? NULL : strtok(in.data, "\n"); line;
-         line = strtok(NULL, "\n"))
-        bytes_addf(out, "%s%s", out->len ? "; " : "", line);
+    for (const char *at = in.failed || !in.len ? "" : in.data; *at; at += *at == '\n') {
+        size_t line = strcspn(at, "\n");
+        bytes_add_string(out, out->len ? "; " : "");
+        bytes_add(out, at, line);
+        at += line;
+    }
     bytes_free(&in);
 }

@@ -120,6 +120,47 @@ static void test_stepping(void **state)
     assert_int_equal(g->n_prompt, n + 6);
 }
 
+/* Every step stands in a list with what it was drawn from, the one of the cursor among them, and a
+ * click goes there; texts keep the room that they need. */
+static void test_list(void **state)
+{
+    (void)state;
+    static const int sizes[][2] = {{120, 40}, {80, 24}, {200, 60}, {120, 30}, {60, 13}};
+    struct generation *g = &d.app->generation_of;
+    driver_command(&d, "generate count 30");
+    for (int edited = 0; edited < 2; edited++) {
+        driver_keys(&d, "><Space>");
+        for (size_t s = 0; s < sizeof sizes / sizeof *sizes; s++) {
+            app_resize(d.app, sizes[s][0], sizes[s][1]);
+            for (int at = 0; at < generation_steps(g); at += 7) {
+                g->at = at;
+                free(driver_screen(&d));
+                char want[32];
+                int found = 0, lists = 0;
+                snprintf(want, sizeof want, "▶%5d", at + 1);
+                char *screen = driver_screen(&d);
+                for (char *x = screen; (x = strstr(x, want)); x++)
+                    found++;
+                lists = strstr(screen, "log p  entropy") != NULL;
+                assert_int_equal(found, lists);
+                assert_true(lists || sizes[s][1] < 30);
+                free(screen);
+            }
+        }
+        app_resize(d.app, 120, 40);
+        g->at = 0;
+        free(driver_screen(&d));
+        int y = 0;
+        while (y < 40 && strcmp(canvas_at(d.frame.canvas, 0, y)->text, "▶") != 0)
+            y++;
+        struct input click = {.kind = INPUT_MOUSE, .act = MOUSE_PRESS, .x = 12, .y = y + 4};
+        app_input(d.app, &click);
+        assert_int_equal(g->at, 4);
+        driver_command(&d, "edit blocks.2.hook_resid_post[-1] *= -1");
+    }
+    driver_shows(&d, "edited ");
+}
+
 static void test_single(void **state)
 {
     (void)state;
@@ -256,8 +297,9 @@ int main(void)
     setlocale(LC_CTYPE, "C.UTF-8");
 #define WITH(test, open) cmocka_unit_test_setup_teardown(test, open, close_driver)
     const struct CMUnitTest tests[] = {
-        WITH(test_engine, open_small),      WITH(test_stepping, open_small),
-        WITH(test_single, open_driver),     WITH(test_breakpoints, open_driver),
-        WITH(test_temperature, open_small), WITH(test_effects, open_small)};
+        WITH(test_engine, open_small),       WITH(test_stepping, open_small),
+        WITH(test_list, open_small),         WITH(test_single, open_driver),
+        WITH(test_breakpoints, open_driver), WITH(test_temperature, open_small),
+        WITH(test_effects, open_small)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -254,6 +254,15 @@ static void test_narrow_wall(void **state)
         free(screen);
         driver_keys(&narrow, "<End>");
     }
+    app_resize(narrow.app, 60, 14); /* and layers above and below them */
+    for (int last = 0; last < 2; last++) {
+        driver_keys(&narrow, last ? "G" : "gg");
+        char *screen = driver_screen(&narrow);
+        assert_true(narrow.app->page < narrow.m->cfg.n_layers);
+        assert_int_equal(strstr(screen, "↓ ") != NULL, !last);
+        assert_int_equal(strstr(screen, "↑") != NULL, last);
+        free(screen);
+    }
     driver_close(&narrow);
 }
 

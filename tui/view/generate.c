@@ -9,7 +9,12 @@
 #include "save/figure.h"
 #include "say.h"
 
-enum { TABLE_ROWS = GENERATION_TOP + 3 };
+enum {
+    TABLE_ROWS = GENERATION_TOP + 3,
+    STEPS_MIN = 3, /* lines of the list of steps, or it is left out */
+    STEP_X = 9,    /* columns before a voice's in it */
+    STEP_WIDTH = 46
+};
 
 static void generate_layout(struct app *a, struct rect body)
 {
@@ -54,6 +59,39 @@ static int lines_of(const struct app *a, const struct voice_text *t, int width)
     return y + 1;
 }
 
+/* Where the texts, the list of steps (height 0: no room) and the step under the cursor stand. */
+struct places {
+    struct rect voice[VOICE_COUNT], steps, table;
+};
+
+static struct places places_of(const struct app *a, struct rect body)
+{
+    const struct generation *g = &a->generation_of;
+    struct places p = {.steps = {body.x, body.y, body.w, 0}};
+    rect_cut_bottom(&body, 1);
+    p.table = rect_cut_bottom(&body, body.h > TABLE_ROWS + 4 ? TABLE_ROWS : body.h / 2);
+    int clean = lines_of(a, &g->voice[VOICE_CLEAN], body.w - STEP_X),
+        edited = g->edited ? lines_of(a, &g->voice[VOICE_EDITED], body.w - STEP_X) : 0,
+        spare = body.h - clean - edited - 2; /* a blank line and the heading */
+    if (spare >= STEPS_MIN && generation_steps(g)) {
+        p.voice[VOICE_CLEAN] = rect_cut_top(&body, clean);
+        p.voice[VOICE_EDITED] = rect_cut_top(&body, edited);
+        rect_cut_top(&body, 1);
+        p.steps = body;
+        return p;
+    }
+    p.voice[VOICE_CLEAN] = rect_cut_top(&body, g->edited ? body.h / 2 : body.h);
+    p.voice[VOICE_EDITED] = body;
+    return p;
+}
+
+/* The first step that the list shows. */
+static int steps_top(const struct app *a, struct rect r)
+{
+    const struct generation *g = &a->generation_of;
+    return draw_scroll(0, g->at, generation_steps(g), r.h - 2);
+}
+
 /* The end of prompt and continuation in the rows that there are; the step under the cursor in
  * reverse, those that differ from the other voice underlined. */
 static void draw_voice(const struct app *a, struct canvas *c, struct rect r, enum voice v)
@@ -62,7 +100,7 @@ static void draw_voice(const struct app *a, struct canvas *c, struct rect r, enu
     const struct voice_text *t = &g->voice[v], *other = &g->voice[1 - v];
     struct rect text = r;
     canvas_put(c, r, 1, 0, canvas_plain(CANVAS_BOLD), v ? "edited" : "clean");
-    rect_cut_left(&text, 9);
+    rect_cut_left(&text, STEP_X);
     int x = 0, y = r.h - lines_of(a, t, text.w);
     y = y < 0 ? y : 0;
     for (int32_t i = 0; i < g->n_prompt + t->n; i++) {
@@ -101,6 +139,42 @@ static void draw_step(const struct app *a, struct canvas *c, struct rect r, enum
     }
 }
 
+/* Every step: token, probability, entropy; both voices beside each other, what differs underlined.
+ */
+static void draw_steps(const struct app *a, struct canvas *c, struct rect r)
+{
+    const struct generation *g = &a->generation_of;
+    int n = generation_steps(g), top = steps_top(a, r), voices = g->edited ? VOICE_COUNT : 1;
+    canvas_put(c, r, 2, 0, canvas_plain(CANVAS_DIM), "step");
+    for (int v = 0; v < voices; v++)
+        canvas_putf(c, r, STEP_X + v * STEP_WIDTH, 0, canvas_plain(CANVAS_DIM),
+                    "%-16s      p   log p  entropy", v ? "edited" : "clean");
+    for (int i = 0; i + 2 < r.h && top + i < n; i++) {
+        bool on = top + i == g->at;
+        canvas_putf(c, r, 0, i + 1, canvas_plain(on ? CANVAS_BOLD : CANVAS_DIM), "%s%5d",
+                    on ? "▶" : " ", top + i + 1);
+        for (int v = 0; v < voices; v++) {
+            const struct voice_text *t = &g->voice[v], *other = &g->voice[1 - v];
+            if (top + i >= t->n)
+                continue;
+            const struct generated *s = &t->step[top + i];
+            bool differs = g->edited && top + i < other->n && other->step[top + i].id != s->id;
+            struct canvas_style st = canvas_plain((on ? CANVAS_BOLD : 0) |
+                                                  (differs ? CANVAS_UNDERLINE : 0)),
+                                plain = canvas_plain(on ? CANVAS_BOLD : 0);
+            int x = STEP_X + v * STEP_WIDTH;
+            draw_token(a, c, r, x, i + 1, st, s->id, 16);
+            for (int k = 0; k < s->n_top; k++)
+                if (s->top[k].id == s->id) {
+                    draw_number(c, r, x + 17, i + 1, plain, exp((double)s->top[k].logp), 6, 3,
+                                NUMBER_SMALL);
+                    draw_number(c, r, x + 24, i + 1, plain, (double)s->top[k].logp, 7, 2, 0);
+                }
+            draw_number(c, r, x + 33, i + 1, plain, (double)s->entropy, 7, 2, 0);
+        }
+    }
+}
+
 static void draw_state(const struct app *a, struct canvas *c, struct rect r)
 {
     const struct generation *g = &a->generation_of;
@@ -135,15 +209,14 @@ static void generate_draw(struct app *a, struct frame *f, struct rect body)
                              : "Space continues the prompt, with the edits beside it");
         return;
     }
-    struct rect table = rect_cut_bottom(&body, body.h > TABLE_ROWS + 4 ? TABLE_ROWS : body.h / 2);
-    struct rect top = body;
+    body.h++; /* with the foot, which places_of cuts */
+    struct places p = places_of(a, body);
+    struct rect table = p.table;
+    draw_voice(a, f->canvas, p.voice[VOICE_CLEAN], VOICE_CLEAN);
     if (g->edited)
-        top.h = body.h / 2;
-    draw_voice(a, f->canvas, top, VOICE_CLEAN);
-    if (g->edited) {
-        struct rect low = {body.x, body.y + top.h, body.w, body.h - top.h};
-        draw_voice(a, f->canvas, low, VOICE_EDITED);
-    }
+        draw_voice(a, f->canvas, p.voice[VOICE_EDITED], VOICE_EDITED);
+    if (p.steps.h)
+        draw_steps(a, f->canvas, p.steps);
     draw_state(a, f->canvas, rect_cut_top(&table, 1));
     rect_cut_top(&table, 1);
     struct rect left = table;
@@ -200,8 +273,13 @@ static bool generate_enter(struct app *a)
 
 static bool generate_click(struct app *a, int x, int y)
 {
-    (void)a, (void)x, (void)y;
-    return false;
+    struct generation *g = &a->generation_of;
+    struct rect r = places_of(a, a->body).steps;
+    int at = y - r.y - 1 + (r.h ? steps_top(a, r) : 0);
+    if (!generation_is_current(a) || !rect_has(r, x, y) || y == r.y || at >= generation_steps(g))
+        return false;
+    g->at = at;
+    return true;
 }
 
 static void say_voice(const struct app *a, struct bytes *b, enum voice v)

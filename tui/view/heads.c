@@ -270,6 +270,12 @@ static void draw_wall(const struct app *a, struct frame *f, struct rect body)
         canvas_put(f->canvas, header, header.w - 1, 0, canvas_plain(0), "›");
     if (a->head_left)
         canvas_put(f->canvas, header, WALL_LABEL - 2, 0, canvas_plain(0), "‹");
+    int32_t below = a->m->cfg.n_layers - a->heads_top - a->page;
+    if (a->heads_top)
+        canvas_put(f->canvas, header, 1, 0, canvas_plain(0), "↑");
+    if (below > 0)
+        canvas_putf(f->canvas, legend, legend.w - 12, 0, canvas_plain(0), "↓ %d layer%s",
+                    (int)below, below > 1 ? "s" : "");
     for (int32_t i = 0; i < a->page && a->heads_top + i < a->m->cfg.n_layers; i++) {
         int32_t layer = a->heads_top + i;
         int y = i * (h + 1);

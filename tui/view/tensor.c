@@ -297,7 +297,7 @@ static void tensor_copy(const struct app *a, struct bytes *out)
 
 const struct view view_tensor = {
     .help =
-        "values of one hook: rows are positions, columns the last axis; Tab: rows are heads; H L head or expert, J K layer; ^G goes to a #column; [ ] sort the rows, { } the columns",
+        "values of one hook: rows are positions, columns the last axis; Tab: rows are heads; H L head or expert, J K layer; ^G goes to a #column; [ ] { } sort",
     .layout = tensor_layout,
     .want = view_want,
     .draw = tensor_draw,
