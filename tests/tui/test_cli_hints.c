@@ -162,10 +162,28 @@ static void refusals_name_what_would_work(void **state)
     }
 }
 
+/* One rule for tokens as arguments, here as in the explorer: the exact one, else the one with a
+ * space, and then it is said. */
+static void a_token_is_exact_or_said(void **state)
+{
+    (void)state;
+    struct result r = RUN("attribute", "teach", PROMPT, "--pair", "Mary/John");
+    assert_int_equal(r.status, 0);
+    assert_non_null(strstr(r.out, "logit[-1, \"Mary\"] - logit[-1, \"John\"]"));
+    assert_string_equal(r.err, "");
+    result_free(&r);
+    r = RUN("attribute", "teach", PROMPT, "--pair", "bag/ John");
+    assert_int_equal(r.status, 0);
+    assert_non_null(strstr(r.out, "logit[-1, \" bag\"] - logit[-1, \" John\"]"));
+    assert_non_null(strstr(r.err, "\"bag\" is no token · taken as \" bag\""));
+    result_free(&r);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(refusals_name_what_would_work),
+        cmocka_unit_test(a_token_is_exact_or_said),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

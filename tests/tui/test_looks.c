@@ -194,7 +194,7 @@ static void open_look(const char *keys)
 static void test_golden(void **state)
 {
     (void)state;
-    bool update = getenv("BORE_UPDATE_SCREENS") != NULL;
+    bool update = getenv("BORE_UPDATE_SCREENS") != NULL, seen[VIEW_COUNT] = {false};
     for (size_t i = 0; i < sizeof looks / sizeof *looks; i++) {
         char path[64], *golden = NULL;
         size_t len;
@@ -204,6 +204,7 @@ static void test_golden(void **state)
         if (!update && file_read_all(path, 1 << 20, &golden, &len, &e) < 0)
             fail_msg("%s", e.text);
         open_look(looks[i].keys);
+        seen[d.app->cur.view] = true;
         for (size_t s = 0; s < sizeof sizes / sizeof *sizes; s++)
             for (int depth = 0; depth < COLOR_DEPTH_COUNT; depth++) {
                 draw_at(sizes[s][0], sizes[s][1], (enum color_depth)depth);
@@ -216,6 +217,9 @@ static void test_golden(void **state)
         bytes_free(&all);
         free(golden);
     }
+    for (int v = 0; v < VIEW_COUNT; v++)
+        if (!seen[v])
+            fail_msg("no golden screen of view %s", view_names[v]);
 }
 
 /* ---- what must hold of any screen ---- */

@@ -151,6 +151,7 @@ static void test_nan(void **state)
         row_has(0, "NaN from blocks.1.attn.hook_z on", true);
         row_has(0, " %", true);
     }
+    row_has(0, "KL NaN", true); /* what is made of it says so */
     app_resize(d.app, 120, 36);
     driver_keys(&d, "1!");
     assert_int_equal(d.app->cur.view, VIEW_TENSOR);
