@@ -134,10 +134,11 @@ struct app_options {
     int n_edits;
     const char *const *refs; /* reference sets, NAME=FILE */
     int n_refs;
-    int32_t pair[2];       /* -1 = the two likeliest at the end of the base run */
-    const char *other;     /* the other prompt, NULL = none */
-    struct keymap *keymap; /* borrowed */
-    bool present, locked;  /* begin before a class (present.h), with edits locked */
+    int32_t pair[2];             /* -1 = the two likeliest at the end of the base run */
+    const char *other;           /* the other prompt, NULL = none */
+    const struct model *against; /* another model to compare with (compare_models), NULL = none */
+    struct keymap *keymap;       /* borrowed */
+    bool present, locked;        /* begin before a class (present.h), with edits locked */
     const char
         *share; /* open a room under this name (share/share.h); "": the model's; NULL: none */
     const char *const *allow; /* users who may watch beside this one */
@@ -204,8 +205,10 @@ struct app {
     struct reference_set **sets;
     int n_sets;
     struct edit_list edits;
-    bool comparing;       /* the other prompt is the other face */
-    struct beside beside; /* questions beside the main one, of the newest request */
+    bool comparing;        /* the other prompt is the other face, or */
+    bool comparing_models; /* the same prompt in the other model */
+    int32_t *same, n_same; /* 0, 1, 2, …: its positions are these */
+    struct beside beside;  /* questions beside the main one, of the newest request */
     struct effects effects;
     struct generation generation_of; /* the continuations */
     struct command_log log;

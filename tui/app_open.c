@@ -150,6 +150,10 @@ int app_open(struct app *a, const struct app_options *o, struct err *e)
     a->show = a->edits.n ? SHOW_EDITED : SHOW_BASE;
     app_edits_changed(a);
     char note[160];
+    if (o->against) {
+        a->comparing = a->comparing_models = true;
+        a->show = SHOW_DIFFERENCE;
+    }
     if (o->present)
         present_set(a, true, o->locked);
     if (o->lesson)
@@ -199,6 +203,7 @@ void app_free(struct app *a)
     free(a->copying);
     free(a->listed);
     tensor_free(a);
+    free(a->same);
     free(a->prompt);
     free(a->other);
     free(a->tokens);

@@ -29,7 +29,7 @@ enum option_id {
 #define SET_TEXTS                                                                                  \
     ON(bos), ON(no_bos), ON(paragraphs), ON(format), ON(field), ON(label), ON(window), ON(stride), \
         ON(limit), ON(limit_tokens), ON(skip), ON(sample), ON(seed)
-#define SET_SCREEN ON(other), ON(pair), ON(keymap)
+#define SET_SCREEN ON(other), ON(against), ON(pair), ON(keymap)
 #define SET_TERMINAL ON(graphics), ON(color), ON(no_mouse), ON(present)
 #define SET_TABLE ON(json), ON(tsv)
 #define SET_BACKEND                                                                         \

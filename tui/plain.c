@@ -101,11 +101,12 @@ static void fact_answer(const struct app *a, struct bytes *b)
 {
     if (a->m->cfg.headless)
         return;
-    bytes_addf(b, "answer at position %d:", (int)model_answer_row(a->m, a->tokens, a->n));
+    bytes_addf(b, "answer at position %d%s:", (int)model_answer_row(a->m, a->tokens, a->n),
+               a->snap->edited && compare_is_on(a) ? " in B" : "");
     add_best(a, b, a->snap->edited ? FACE_EDITED : FACE_BASE);
     say_line(b);
     if (a->snap->edited) {
-        bytes_add_string(b, "without the edits:");
+        bytes_add_string(b, compare_is_on(a) ? "in A:" : "without the edits:");
         add_best(a, b, FACE_BASE);
         say_line(b);
     }
@@ -127,7 +128,7 @@ static void fact_pair(const struct app *a, struct bytes *b)
     say_number(b, before, 2, NUMBER_SIGN);
     if (edited) {
         double after = (double)edited[0] - (double)edited[1];
-        bytes_add_string(b, ", with the edits ");
+        bytes_add_string(b, compare_is_on(a) ? ", in B " : ", with the edits ");
         say_number(b, after, 2, NUMBER_SIGN);
         bytes_add_string(b, ", change ");
         say_number(b, after - before, 2, NUMBER_SIGN);
@@ -277,6 +278,7 @@ static int settle(struct plain *p, struct err *e)
         }
         w.wants = p->a->wants.item;
         w.n_wants = p->a->wants.n;
+        beside_ask(p->a, &w);          /* of the other prompt or model too */
         bool pair = p->a->pair_wanted; /* what it brings is asked about anew */
         app_asked(p->a, session_request(p->s, &w));
         const struct snapshot *snap = session_wait(p->s, p->a->generation);

@@ -131,6 +131,11 @@ static void add_model(const struct app *a, struct parts *p)
     bytes_add_string(&p->text[PART_PROGRAM], " borescope ");
     bytes_add_string(&p->text[PART_NAME], " ");
     add_clipped(&p->text[PART_NAME], a->m->name, a->w < 5 * NAME_MIN ? NAME_MIN : a->w / 5);
+    if (compare_is_of_models(a)) {
+        bytes_add_string(&p->text[PART_NAME], " | ");
+        add_clipped(&p->text[PART_NAME], a->opt.against->name,
+                    a->w < 5 * NAME_MIN ? NAME_MIN : a->w / 5);
+    }
     bytes_addf(&p->text[PART_SHAPE], "  %d layers %d heads d %d", (int)cfg->n_layers,
                (int)cfg->n_heads, (int)cfg->d_model);
     if (cfg->n_moe)

@@ -62,6 +62,7 @@ struct session_want *request_copy(const struct session_want *from, const struct 
     w->n_wants = fit_wants(wants, from, cfg);
     w->task = from->task;
     w->lane = from->lane;
+    w->model = from->model;
     if (!copy_sides(w, from, cfg)) {
         request_free(w);
         return NULL;

@@ -33,11 +33,13 @@ struct session_want {
     int32_t n_wants;
     struct session_task *task;         /* NULL = none */
     const struct session_sweep *sweep; /* what to compute when all else is there; NULL = none */
-    /* Further questions of the same model, answered after this one in their order: other prompts,
-     * other edits.  They have no task, sweep or sides of their own. */
+    /* Further questions, answered after this one in their order: other prompts, other edits, the
+     * same of another model.  They have no task, sweep or sides of their own. */
     const struct session_want *sides;
     int32_t n_sides;
     int32_t lane; /* of a side: those of one lane share runs, and what two lanes computed is kept */
+    const struct model *model; /* of a side: another model, of the session's shape and on its
+                                  device, which outlives the session; NULL: the session's */
 };
 
 enum { SESSION_LANES = 4 };

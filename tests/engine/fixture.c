@@ -97,7 +97,7 @@ float *fixture_values(const struct kn_view *v)
     return values;
 }
 
-void fixture_spoil(const char *from, const char *to, const char *tensor)
+void fixture_alter(const char *from, const char *to, const char *tensor, float value)
 {
     struct err e = {0};
     size_t len;
@@ -114,12 +114,16 @@ void fixture_spoil(const char *from, const char *to, const char *tensor)
     }
     uint64_t text;
     memcpy(&text, bytes, sizeof text);
-    const float nan = NAN;
-    memcpy(bytes + sizeof text + text + ((const char *)t->data - first), &nan, sizeof nan);
+    memcpy(bytes + sizeof text + text + ((const char *)t->data - first), &value, sizeof value);
     FILE *f = fopen(to, "wb");
     assert_true(f && fwrite(bytes, 1, len, f) == len && !fclose(f));
     checkpoint_close(st);
     free(bytes);
+}
+
+void fixture_spoil(const char *from, const char *to, const char *tensor)
+{
+    fixture_alter(from, to, tensor, NAN);
 }
 
 struct js_doc *fixture_json(const struct checkpoint *st, const char *key)

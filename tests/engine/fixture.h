@@ -71,7 +71,9 @@ void fixture_count(struct kn_backend *be);
 size_t fixture_bytes(void);
 /* The most of them at once since the count began or was asked for last. */
 size_t fixture_bytes_most(void);
-/* A copy of a tensor file in which the first element of a tensor is NaN. */
+/* A copy of a tensor file in which the first element of an f32 tensor is another. */
+void fixture_alter(const char *from, const char *to, const char *tensor, float value);
+/* Or NaN. */
 void fixture_spoil(const char *from, const char *to, const char *tensor);
 /* A JSON value out of a reference file's metadata. */
 struct js_doc *fixture_json(const struct checkpoint *st, const char *key);

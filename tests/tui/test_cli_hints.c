@@ -126,6 +126,11 @@ static const struct hint table[] = {
     {"mean(ref, pos=same) takes the mean at each",
      {"run", "teach", PROMPT, REF, "-e", "blocks.0.attn.hook_pattern = mean(ref)"}},
     {"edit 2 · ", {"run", "teach", PROMPT, "-e", "hook_embed = 0", "-e", "hook_embed = "}},
+    /* a second model */
+    {"models to compare are of one shape",
+     {"explore", "teach", PROMPT, "--against", "tests/fixtures/models/gpt2", "--plain"}},
+    {"neither a folder, a file nor in the cache",
+     {"explore", "teach", PROMPT, "--against", "nowhere", "--plain"}},
     /* reference sets */
     {"--ref NAME=FILE", {"run", "teach", PROMPT, "--ref"}},
     {"expected NAME=FILE or FILE", {"run", "teach", PROMPT, "--ref", "a="}},
@@ -179,11 +184,24 @@ static void a_token_is_exact_or_said(void **state)
     result_free(&r);
 }
 
+/* The second model opens compared, and is read out as B. */
+static void another_model_is_b(void **state)
+{
+    (void)state;
+    struct result r = RUN("explore", "teach", PROMPT, "--against", "teach", "--plain");
+    assert_int_equal(r.status, 0);
+    assert_non_null(strstr(r.out, "answer at position 14 in B: \" Mary\" 0.984"));
+    assert_non_null(strstr(r.out, "in A: \" Mary\" 0.984"));
+    assert_non_null(strstr(r.out, "change 0.00\n"));
+    result_free(&r);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(refusals_name_what_would_work),
         cmocka_unit_test(a_token_is_exact_or_said),
+        cmocka_unit_test(another_model_is_b),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

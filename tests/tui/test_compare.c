@@ -4,10 +4,12 @@
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "compare.h"
 #include "driver.h"
 #include "detail.h"
+#include "fixture.h"
 #include "run/run.h"
 #include "unit.h"
 
@@ -41,7 +43,7 @@ static void check_rows(const struct driver *alone, const struct want *w, size_t 
 {
     int found = 0;
     for (int32_t row = 0; row < d.app->n; row++) {
-        int32_t p = d.app->partner[row];
+        int32_t p = compare_partner(d.app)[row];
         const void *mine = snapshot_at(d.app->snap, FACE_EDITED, w, row),
                    *base = snapshot_at(d.app->snap, FACE_BASE, w, row),
                    *theirs = p < 0 ? base : snapshot_at(alone->app->snap, FACE_BASE, w, p);
@@ -144,10 +146,125 @@ static void test_commands(void **state)
     assert_true(d.app->message_bad);
 }
 
+/* ---- two models ---- */
+
+#define GPT2 "tests/fixtures/models/gpt2"
+static const int32_t tokens[] = {0, 5, 9, 5, 9, 13, 21, 5};
+
+/* A folder with gpt2 and one other weight. */
+static void make_other(char folder[])
+{
+    char config[64], weights[64];
+    assert_non_null(mkdtemp(folder));
+    snprintf(config, sizeof config, "%s/config.json", folder);
+    snprintf(weights, sizeof weights, "%s/model.safetensors", folder);
+    char *target = realpath(GPT2 "/config.json", NULL);
+    assert_non_null(target);
+    assert_int_equal(symlink(target, config), 0);
+    free(target);
+    fixture_alter(GPT2 "/model.safetensors", weights, "transformer.h.1.mlp.c_fc.bias", 9);
+}
+
+static void drop_other(const char *folder)
+{
+    char path[64];
+    snprintf(path, sizeof path, "%s/config.json", folder);
+    unlink(path);
+    snprintf(path, sizeof path, "%s/model.safetensors", folder);
+    unlink(path);
+    rmdir(folder);
+}
+
+static void open_pair(const struct model *b)
+{
+    const struct app_options o = {
+        .tokens = tokens, .n = 8, .bos = -1, .pair = {38, 24}, .against = b};
+    driver_open_app(&d, GPT2, &o, 120, 40);
+}
+
+/* B's face is what a program that has B alone shows; A's is untouched; below the changed weight the
+ * difference is exactly nothing. */
+static void test_models(void **state)
+{
+    (void)state;
+    char folder[] = "/tmp/borescope-test-XXXXXX", why[160];
+    struct kn_options ko = {.backend = "cpu", .threads = 1, .cpu = KN_CPU_PORTABLE};
+    struct kn_backend *be = kn_open(&ko, why, sizeof why);
+    struct model *b = NULL;
+    struct err e = {0};
+    struct driver alone;
+    make_other(folder);
+    assert_non_null(be);
+    assert_int_equal(model_open(&b, folder, be, &e), 0);
+    open_pair(b);
+    assert_int_equal(compare_models(d.m, b, &e), 0);
+    const struct app_options o = {.tokens = tokens, .n = 8, .bos = -1, .pair = {38, 24}};
+    driver_open_app(&alone, folder, &o, 120, 40);
+    assert_true(compare_is_of_models(d.app) && d.app->snap->edited);
+    bool differs = false;
+    for (int32_t c = 0; c <= d.m->cfg.n_layers; c++) {
+        struct want w = detail_cell(d.app, c, 0, 8);
+        for (int32_t row = 0; row < 8; row++) {
+            const void *first = snapshot_at(d.app->snap, FACE_BASE, &w, row),
+                       *second = snapshot_at(d.app->snap, FACE_EDITED, &w, row),
+                       *theirs = snapshot_at(alone.app->snap, FACE_BASE, &w, row);
+            assert_true(first && second && theirs);
+            assert_memory_equal(second, theirs, sizeof(struct want_cell));
+            bool same = memcmp(first, second, sizeof(struct want_cell)) == 0;
+            assert_true(same || c >= 2);
+            differs = differs || !same;
+        }
+    }
+    assert_true(differs);
+    driver_shows(&d, "b:B−A");
+    driver_shows(&d, "gpt2 | ");
+    driver_keys(&d, "2b7b8b4b5b|"); /* every view has it */
+    driver_shows(&d, "B: the other model");
+    driver_keys(&d, "=");
+    driver_lacks(&d, "gpt2 | ");
+    assert_false(compare_is_on(d.app));
+    driver_keys(&d, "=");
+    assert_true(compare_is_of_models(d.app));
+    driver_command(&d, "other 1,2,3"); /* prompts are compared when asked for */
+    driver_command(&d, "compare prompts");
+    assert_true(compare_is_on(d.app) && !compare_is_of_models(d.app));
+    driver_command(&d, "compare models");
+    driver_command(&d, "prompt 3,4,5,6,7,8,9,10,11,12,13");
+    assert_true(compare_is_of_models(d.app) && d.app->snap->edited && d.app->snap->n == 11);
+    driver_close(&alone);
+    driver_close(&d);
+    model_close(b);
+    kn_close(be);
+    drop_other(folder);
+}
+
+/* Models of another shape do not stand beside this one. */
+static void test_other_shapes(void **state)
+{
+    (void)state;
+    static const char *const others[] = {"llama", "bert", "gpt2_bare", "mixtral"};
+    struct err e = {0};
+    open_pair(NULL);
+    driver_command(&d, "compare models");
+    assert_true(d.app->message_bad && strstr(d.app->message, "--against"));
+    for (size_t i = 0; i < sizeof others / sizeof *others; i++) {
+        char path[64];
+        struct model *b = NULL;
+        snprintf(path, sizeof path, "tests/fixtures/models/%s", others[i]);
+        assert_int_equal(model_open(&b, path, NULL, &e), 0);
+        assert_true(compare_models(d.m, b, &e) < 0);
+        assert_non_null(strstr(e.text, "models to compare are of one shape"));
+        model_close(b);
+    }
+    driver_close(&d);
+}
+
 int main(void)
 {
     setlocale(LC_CTYPE, "C.UTF-8");
 #define WITH(test) cmocka_unit_test_setup_teardown(test, open_driver, close_driver)
-    const struct CMUnitTest tests[] = {WITH(test_faces), WITH(test_attention), WITH(test_commands)};
+    const struct CMUnitTest tests[] = {WITH(test_faces), WITH(test_attention), WITH(test_commands),
+                                       cmocka_unit_test(test_models),
+                                       cmocka_unit_test(test_other_shapes)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -120,15 +120,24 @@ unsigned act_OTHER(struct app *a, const char *args)
 
 unsigned act_COMPARE(struct app *a, const char *args)
 {
-    bool on = *args ? strcmp(args, "on") == 0 : !a->comparing;
+    bool models = strcmp(args, "models") == 0, prompts = strcmp(args, "prompts") == 0,
+         on = *args ? models || prompts || strcmp(args, "on") == 0 : !a->comparing;
     if (*args && !on && strcmp(args, "off") != 0) {
         app_complain(a, "compare %s", action_table[ACTION_COMPARE].usage);
         return 0;
     }
+    if (models && !a->opt.against) {
+        app_complain(a, "no other model is open · borescope MODEL --against OTHER");
+        return 0;
+    }
     a->comparing = on;
+    a->comparing_models = models || (!prompts && a->opt.against && !a->other_tokens);
     a->show = on ? SHOW_DIFFERENCE : edit_list_count_in_force(&a->edits) ? SHOW_EDITED : SHOW_BASE;
     app_values_changed(a);
-    if (on && !a->other_tokens) {
+    if (on && a->comparing_models) {
+        app_say(a, "A is %s, B %s, without edits · b shows A, B or B−A", a->m->name,
+                a->opt.against->name);
+    } else if (on && !a->other_tokens) {
         app_line_open(a, LINE_OTHER, a->prompt ? a->prompt : "");
         app_say(a, "compare with another prompt: type it, Enter");
     } else if (on) {
@@ -139,6 +148,7 @@ unsigned act_COMPARE(struct app *a, const char *args)
         bytes_free(&b);
     } else {
         app_say(a, "one prompt again");
+        a->comparing_models = false;
     }
     return 0;
 }

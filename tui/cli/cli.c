@@ -55,6 +55,7 @@ void cli_close(struct cli *c)
     free(c->tokens), free(c->types);
     image_drop(c->image);
     model_close(c->m);
+    model_close(c->against);
     if (c->be)
         kn_close(c->be);
     bytes_free(&c->out);

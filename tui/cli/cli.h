@@ -25,7 +25,7 @@ struct cli {
     struct err err;
     struct bytes out;
     struct kn_backend *be;
-    struct model *m;
+    struct model *m, *against; /* the second: --against */
     struct placement place; /* which layers are computed where, and the memory that takes */
     bool places_wait;       /* that was not told yet */
     int32_t *tokens;        /* the prompt; of an image its rows' ids */

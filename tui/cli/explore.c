@@ -8,6 +8,8 @@
 
 #include "base/file_read.h"
 #include "cli.h"
+#include "compare.h"
+#include "model/process.h"
 #include "save/state_files.h"
 #include "term/tty.h"
 
@@ -30,10 +32,23 @@ static int read_prompt(struct cli *c, const char *word)
     return rc;
 }
 
+/* The second model, where the first is and processed as it is; like that one it opens compared. */
+static int open_against(struct cli *c)
+{
+    if (!c->opt->against)
+        return 0;
+    int rc = model_open(&c->against, c->opt->against, c->be, &c->err);
+    if (!rc)
+        rc = process_model(c->against, c->m->process, &c->err);
+    return rc ? rc : compare_models(c->m, c->against, &c->err);
+}
+
 static int open_explorer(struct cli *c, const char *prompt, struct explorer_options *x)
 {
     const struct options *o = c->opt;
     int rc = cli_model(c, true);
+    if (!rc)
+        rc = open_against(c);
     if (!rc)
         rc = read_prompt(c, prompt);
     if (!rc)
@@ -54,7 +69,8 @@ static int open_explorer(struct cli *c, const char *prompt, struct explorer_opti
                                   .n_edits = c->texts.n,
                                   .refs = o->refs.item,
                                   .n_refs = o->refs.n,
-                                  .other = o->other};
+                                  .other = o->other,
+                                  .against = c->against};
     x->app.image = c->image;
     if (o->tokens || o->from_stdin) {
         x->app.tokens = c->tokens;

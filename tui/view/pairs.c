@@ -59,7 +59,7 @@ static void draw_said(const struct app *a, struct canvas *c, struct rect r, int 
 
 static int32_t other_row(const struct app *a, int32_t row)
 {
-    return compare_is_on(a) ? a->partner[row] : row;
+    return compare_is_on(a) ? compare_partner(a)[row] : row;
 }
 
 static void draw_other(const struct app *a, struct canvas *c, struct rect r, int x, int y,
@@ -71,8 +71,8 @@ static void draw_other(const struct app *a, struct canvas *c, struct rect r, int
         canvas_put(c, r, x, y, canvas_plain(CANVAS_DIM), "   – no partner");
         return;
     }
-    const char *text = model_input_text(a->m, compare_is_on(a) ? a->other_tokens[p] : a->tokens[p],
-                                        &len);
+    const char *text = model_input_text(
+        a->m, compare_is_on(a) ? compare_tokens(a)[p] : a->tokens[p], &len);
     canvas_putf(c, r, x, y, st, "%4d ", (int)p);
     canvas_put_field(c, r, x + 5, y, st, text, len, TEXT_TOKEN, 10, true);
 }
@@ -124,10 +124,15 @@ static void pairs_draw(struct app *a, struct frame *f, struct rect body)
 {
     struct canvas *c = f->canvas;
     struct answer at;
-    bool answered = app_answer(a, WANT_NORM, end_site(a).id, &at), two = compare_is_on(a);
-    canvas_put(c, body, 1, 0, canvas_plain(CANVAS_BOLD), two ? "A: the prompt" : "base");
+    bool answered = app_answer(a, WANT_NORM, end_site(a).id, &at), two = compare_is_on(a),
+         models = compare_is_of_models(a);
+    canvas_put(c, body, 1, 0, canvas_plain(CANVAS_BOLD),
+               models ? "A: this model"
+               : two  ? "A: the prompt"
+                      : "base");
     canvas_put(c, body, SIDE + 6, 0, canvas_plain(CANVAS_BOLD),
-               two          ? "B: the other prompt"
+               models       ? "B: the other model"
+               : two        ? "B: the other prompt"
                : a->edits.n ? "edited"
                             : "edited (no edits: = compares with another prompt)");
     canvas_put(c, body, 1, 1, canvas_plain(CANVAS_DIM), "     token        says            p");
@@ -142,7 +147,9 @@ static void pairs_draw(struct app *a, struct frame *f, struct rect body)
 
 static void pairs_title(const struct app *a, struct bytes *out)
 {
-    if (compare_is_on(a))
+    if (compare_is_of_models(a))
+        bytes_addf(out, "A %s, B %s", a->m->name, a->opt.against->name);
+    else if (compare_is_on(a))
         bytes_addf(out, "A %d tokens, B %d, by %s", (int)a->n, (int)a->n_other,
                    token_align_names[a->align]);
     else
