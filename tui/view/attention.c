@@ -223,6 +223,16 @@ static void draw_edge(const struct app *a, struct canvas *c, struct rect r,
     draw_slope(a, c, r, x + 3, st, at->show);
 }
 
+/* In its place, while the cursor stands on a head: what a verb acts on. */
+static void draw_whole_head(const struct app *a, struct canvas *c, struct rect r)
+{
+    char noun[256];
+    if (app_noun_text(a, false, noun))
+        canvas_put(c, r, 0, 1, canvas_plain(0), noun);
+    canvas_put(c, r, 0, 2, canvas_plain(CANVAS_DIM), "x zeroes this head here, X everywhere");
+    canvas_put(c, r, 0, 3, canvas_plain(CANVAS_DIM), "Enter goes to its edges");
+}
+
 static void attention_side(struct app *a, struct frame *f, struct rect r)
 {
     struct canvas *c = f->canvas;
@@ -241,6 +251,8 @@ static void attention_side(struct app *a, struct frame *f, struct rect r)
     st.attr = stale ? CANVAS_DIM : 0;
     if (a->cur.map)
         draw_edge(a, c, r, &at, &row, st);
+    else
+        draw_whole_head(a, c, r);
     canvas_put(c, r, 0, 5, canvas_plain(CANVAS_BOLD), "top sources");
     int32_t best[SOURCES_MAX];
     int edits = a->edits.n < 6 ? a->edits.n : 6, room = r.h - 6 - (edits ? edits + 2 : 0);
