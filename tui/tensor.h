@@ -70,6 +70,9 @@ void tensor_free(struct app *a);
 
 /* ---- sums ---- */
 
+/* Where the value under the cursor lies among those of many texts, a line; false: none are open. */
+bool tensor_statistics(const struct app *a, struct canvas *c, struct rect r,
+                       const struct tensor_slice *s, const struct tensor_values *values);
 /* The panel: the value under the cursor, the sums, their histogram, the largest of the row. */
 void tensor_side(const struct app *a, struct frame *f, struct rect r);
 

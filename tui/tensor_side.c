@@ -6,7 +6,7 @@
 #include <string.h>
 
 #include "explain.h"
-#include "spark.h"
+#include "statistics.h"
 #include "tensor.h"
 
 enum { LARGEST = 8, LINES_MAX = 16, BAR_X = 11 };
@@ -63,6 +63,24 @@ void tensor_sum(struct tensor_sum *t, const float *v, size_t n)
             t->bin[b < TENSOR_BINS ? b : TENSOR_BINS - 1]++;
         }
     limit_of(t);
+}
+
+bool tensor_statistics(const struct app *a, struct canvas *c, struct rect r,
+                       const struct tensor_slice *s, const struct tensor_values *values)
+{
+    struct stats_site stats;
+    const char *of;
+    float v;
+    if (values->at.show == SHOW_DIFFERENCE || s->expert ||
+        !statistics_of(a, a->cur.site, &stats, &of) ||
+        !tensor_value(values, tensor_cursor(a, s), a->cur.element, &v))
+        return false;
+    int64_t element = a->cur.element + (s->rank == 3 ? tensor_head(a, s) * stats.shape[1] : 0);
+    char n[NUMBER_BYTES];
+    canvas_putf(c, r, 0, 0, canvas_plain(0), "of %.12s at or below it %.1f %%, mean %s", of,
+                100 * stats_quantile(&stats, element, v),
+                number_short(n, stat_mean(&stats, STAT_mean)[element]));
+    return true;
 }
 
 /* "base 1.20   edited 0.00   −1.20" */
@@ -182,6 +200,9 @@ void tensor_side(const struct app *a, struct frame *f, struct rect r)
     }
     struct rect top = r;
     draw_value(a, c, rect_cut_top(&r, 1), &v, row);
+    struct rect line = r;
+    rect_cut_left(&line, 1);
+    rect_cut_top(&r, tensor_statistics(a, c, line, &s, &v));
     int lines = explain_draw(a, c, r, a->cur.site, a->cur.row, s.expert ? -1 : tensor_head(a, &s),
                              a->cur.element);
     rect_cut_top(&r, lines + 1);

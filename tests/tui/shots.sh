@@ -77,7 +77,7 @@ picture() {
     wait $terminal_pid 2>/dev/null
 }
 
-all="@grid 2 @attention Return @map z @whole z @text 3 @lens 4 @hooks 5 @tensor 7 @heads w @wall w C @check"
+all="@grid 2 @attention Return @map z @whole z @text 3 @lens 4 @hooks 5 @tensor bracketright @sorted 5 Tab question @help Escape 7 @heads w @wall w C @check greater space @generate"
 for size in 80x24 120x40 200x60; do
     # shellcheck disable=SC2086
     shoot "sixel-$size" "$size" 12 black vt340 "$long" $all

@@ -6,10 +6,9 @@
 
 #include "explain.h"
 #include "say.h"
-#include "statistics.h"
 #include "tensor.h"
 
-enum { VALUE_WIDTH = 9 };
+enum { VALUE_WIDTH = 9, STATISTICS = 44 };
 
 static int32_t table_rows(const struct tensor_slice *s, struct rect body)
 {
@@ -105,26 +104,6 @@ static void draw_table(const struct app *a, struct frame *f, struct rect r,
     }
 }
 
-/* Where the value under the cursor lies among those of many texts. */
-static void draw_statistics(const struct app *a, struct canvas *c, struct rect legend,
-                            const struct tensor_slice *s, const struct tensor_values *values)
-{
-    enum { WIDTH = 44 };
-    struct stats_site stats;
-    const char *of;
-    float v;
-    if (legend.w < 2 * WIDTH || values->at.show == SHOW_DIFFERENCE || s->expert ||
-        !statistics_of(a, a->cur.site, &stats, &of) ||
-        !tensor_value(values, tensor_cursor(a, s), a->cur.element, &v))
-        return;
-    int64_t element = a->cur.element + (s->rank == 3 ? tensor_head(a, s) * stats.shape[1] : 0);
-    char n[NUMBER_BYTES];
-    canvas_putf(c, legend, legend.w - WIDTH, 0, canvas_plain(0),
-                "of %.12s at or below it %.1f %%, mean %s", of,
-                100 * stats_quantile(&stats, element, v),
-                number_short(n, stat_mean(&stats, STAT_mean)[element]));
-}
-
 /* Symmetric where there is a sign; to most of the values, or with :colour full to the largest. */
 static struct scale scale_of(const struct app *a, const struct tensor_sum *t, bool diff)
 {
@@ -167,7 +146,12 @@ static void tensor_draw(struct app *a, struct frame *f, struct rect body)
     if (fmaxf(fabsf(t->min), fabsf(t->max)) > fmaxf(sc.hi, -sc.lo))
         canvas_put(f->canvas, legend, x + 3, 0, canvas_plain(CANVAS_DIM),
                    "and beyond: c shows all of it");
-    draw_statistics(a, f->canvas, legend, &s, &values);
+    bool side;
+    app_body(a, &side);
+    if (!side && legend.w >= 2 * STATISTICS)
+        tensor_statistics(a, f->canvas,
+                          (struct rect){legend.x + legend.w - STATISTICS, legend.y, STATISTICS, 1},
+                          &s, &values);
 }
 
 static void tensor_title(const struct app *a, struct bytes *out)
