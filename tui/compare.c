@@ -115,9 +115,10 @@ static int same_sites(const struct model *a, const struct model *b, struct err *
 
 int compare_models(const struct model *a, const struct model *b, struct err *e)
 {
-    int rc = same_sites(a, b, e), n = tokenizer_count(a->tok);
-    if (rc || !n || !tokenizer_count(b->tok)) /* ids are ids */
+    int rc = same_sites(a, b, e), n = tokenizer_count(a->tok), of_b = tokenizer_count(b->tok);
+    if (rc || !n || !of_b) /* ids are ids */
         return rc;
+    n = of_b < n ? of_b : n; /* what is beyond is no text of one of them */
     for (int32_t id = 0; id < n; id++) {
         size_t x, y;
         const char *s = tokenizer_text(a->tok, id, &x), *t = tokenizer_text(b->tok, id, &y);
