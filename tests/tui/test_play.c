@@ -529,7 +529,7 @@ static void test_without_a_head(void **state)
         char *screen = driver_screen(&one);
         assert_non_null(strstr(screen, view ? "no lens · this checkpoint has no head" : "+attn"));
         assert_null(strstr(screen, "…"));
-        assert_null(strstr(screen, "KL"));
+        assert_null(strstr(screen, "  KL ")); /* a folder may be called KL */
         free(screen);
         driver_keys(&one, "3");
     }
