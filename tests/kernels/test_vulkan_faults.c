@@ -43,24 +43,26 @@ static void numbers_right(const struct numbers *s)
         }
 }
 
-/* A weight is imported, x written; a product and its greatest are computed and read.  The status of
- * what failed first; of a device that is lost, that. */
+/* A weight is imported, x written; two products in one call and their greatest are computed and
+ * read.  The status of what failed first; of a device that is lost, that. */
 static enum kn_status work(struct kn_backend *be, struct numbers *s)
 {
+    enum { MEMORIES = 5 };
     const struct kn_backend_type *t = be->type;
     struct kn_view host = kn_view2(s->w, KN_F32, N, K), w = {0};
-    char *mem[4] = {t->alloc(be, sizeof s->x), t->alloc(be, sizeof s->y),
-                    t->alloc(be, sizeof s->value), t->alloc(be, sizeof s->index)};
+    char *mem[MEMORIES] = {t->alloc(be, sizeof s->x), t->alloc(be, sizeof s->y),
+                           t->alloc(be, sizeof s->value), t->alloc(be, sizeof s->index),
+                           t->alloc(be, sizeof s->y)};
     struct kn_view x = kn_view2(mem[0], KN_F32, M, K), y = kn_view2(mem[1], KN_F32, M, N),
                    value = kn_view2(mem[2], KN_F32, M, TOP),
-                   index = kn_view2(mem[3], KN_I32, M, TOP);
-    struct kn_call product = {.op = KN_OP_LINEAR, .out = {y}, .in = {x}},
+                   index = kn_view2(mem[3], KN_I32, M, TOP), same = kn_view2(mem[4], KN_F32, M, N);
+    struct kn_call product = {.op = KN_OP_LINEARS, .out = {same, y}, .in = {x}},
                    top = {.op = KN_OP_TOPK, .out = {value, index}, .in = {y}};
     enum kn_status st = KN_OK;
-    for (int i = 0; i < 4; i++)
+    for (int i = 0; i < MEMORIES; i++)
         st = mem[i] ? st : KN_OUT_OF_MEMORY;
     st = st ? st : t->import(be, &host, &w);
-    product.in[1] = w;
+    product.in[1] = product.in[3] = w;
     st = st ? st : t->write(be, &x, s->x);
     st = st ? st : kn_run(be, &product);
     st = st ? st : kn_run(be, &top);
@@ -69,7 +71,7 @@ static enum kn_status work(struct kn_backend *be, struct numbers *s)
     st = st ? st : t->read(be, &index, s->index);
     enum kn_status later = t->sync(be);
     t->forget(be, &w);
-    for (int i = 0; i < 4; i++)
+    for (int i = 0; i < MEMORIES; i++)
         t->release(be, mem[i], 0);
     return st && later != KN_DEVICE_LOST ? st : later;
 }
