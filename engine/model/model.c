@@ -13,6 +13,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
 #include <unistd.h>
 
 const struct kn_view *model_weight(const struct model *m, int32_t l, enum weight_id w)
@@ -100,6 +101,32 @@ enum kn_status model_import_stage(const struct model *m, int32_t stage, const at
                      ? KN_CANCELLED
                      : model_import_weight(m, stage_row(m, stage), (enum weight_id)w);
     return st;
+}
+
+/* The pages that a host view lies in. */
+static void read_ahead(const struct kn_view *v)
+{
+    size_t page = (size_t)sysconf(_SC_PAGESIZE);
+    int64_t last = 0;
+    for (int i = 0; i < v->ndim; i++)
+        last += (v->shape[i] - 1) * v->stride[i];
+    char *from = kn_at(v, 0), *to = (char *)kn_at(v, last) + kn_dtype_bytes(v->dtype);
+    size_t before = (uintptr_t)from % page;
+    (void)posix_madvise(from - before, (size_t)(to - from) + before, POSIX_MADV_WILLNEED);
+}
+
+void model_stage_ahead(const struct model *m, int32_t stage)
+{
+    if (stage >= plan_stages(m->plan) || model_backend(m, stage)->unified)
+        return;
+    for (int w = 0; w < WEIGHT_COUNT; w++) {
+        int32_t row = stage_row(m, stage);
+        if (!stage_has(m, stage, (enum weight_id)w))
+            continue;
+        const struct kn_view *host = model_weight(m, row, (enum weight_id)w);
+        if (host->ndim && !device_of(m, row, (enum weight_id)w)->ndim)
+            read_ahead(host);
+    }
 }
 
 bool model_stage_is_there(const struct model *m, int32_t stage)

@@ -62,6 +62,9 @@ const struct kn_view *model_weight(const struct model *m, int32_t l, enum weight
  * ones compute while others are on their way.  cancel (may be NULL) is looked at before each. */
 enum kn_status model_import_weight(const struct model *m, int32_t l, enum weight_id w);
 enum kn_status model_import_stage(const struct model *m, int32_t stage, const atomic_bool *cancel);
+/* Weights of this stage, if there is one, will be imported soon: the system may read them from the
+ * file meanwhile.  Waits for nothing; those that are there, or used where they lie, are left. */
+void model_stage_ahead(const struct model *m, int32_t stage);
 /* Is all of that imported? */
 bool model_stage_is_there(const struct model *m, int32_t stage);
 /* Bytes that the weights of each stage of the plan take, those of experts too, and of its largest

@@ -267,6 +267,8 @@ static int32_t stage_last(const struct run *r, int32_t stage)
 static int stage_compute(struct run *r, int32_t stage, int32_t first, struct err *e)
 {
     int rc = run_keep_stage(r, stage, e);
+    if (is_short(r) || stage == r->start)
+        model_stage_ahead(r->m, stage + 1); /* while weights of this one come up */
     if (!rc && stage == 0)
         rc = run_embed_input(r, r->dirty_row, r->n, e);
     int32_t last = stage_last(r, stage),
@@ -281,8 +283,10 @@ static int stage_compute(struct run *r, int32_t stage, int32_t first, struct err
     }
     if (rc || is_short(r))
         return rc;
-    if (stage < r->m->cfg.n_layers && stage + 1 < r->stop) /* its weights come up meanwhile */
+    if (stage < r->m->cfg.n_layers && stage + 1 < r->stop) { /* its weights come up meanwhile */
+        model_stage_ahead(r->m, stage + 2);
         rc = run_status(model_import_stage(r->m, stage + 1, r->m->be->cancel), e);
+    }
     return rc ? rc : run_wait(r->m->be, e); /* so that it can be cancelled */
 }
 

@@ -25,6 +25,8 @@ bool loading_left(struct loading *l, const struct model *m)
 
 int loading_step(struct loading *l, const struct model *m, const atomic_bool *cancel, struct err *e)
 {
+    if (l->done + 1 < plan_stages(m->plan)) /* from the file while these go to the device */
+        model_stage_ahead(m, stage_at(m, l->done + 1));
     int rc = run_status(model_import_stage(m, stage_at(m, l->done), cancel), e);
     l->done += !rc;
     return rc;

@@ -5,6 +5,7 @@
 
 #include <stdio.h>
 #include <string.h>
+#include <sys/mman.h>
 #include <time.h>
 
 #include "base/clock.h"
@@ -15,13 +16,37 @@ static struct {
     long us;      /* for one */
     int imported; /* so far */
     int lost_at;  /* the one that ends the device; 0: none */
+    int ahead;    /* weights that the system was told of so far */
+    int untold;   /* imported ones of which it had not been told */
+    int first;    /* of the stage that comes first: nobody could have told */
 } slow;
+
+int __wrap_posix_madvise(void *at, size_t n, int advice);
+int __wrap_posix_madvise(void *at, size_t n, int advice)
+{
+    assert_true(at && n && advice == POSIX_MADV_WILLNEED);
+    slow.ahead++;
+    return 0;
+}
 
 static enum kn_status slow_import(struct kn_backend *be, const struct kn_view *host,
                                   struct kn_view *to)
 {
     nanosleep(&(struct timespec){.tv_nsec = slow.us * 1000}, NULL);
+    slow.untold += slow.imported >= slow.first + slow.ahead;
     return ++slow.imported == slow.lost_at ? KN_DEVICE_LOST : slow.right->import(be, host, to);
+}
+
+/* How many weights a stage has. */
+static int stage_weights(const struct model *m, int32_t stage)
+{
+    int n = 0;
+    for (int32_t l = 0; l <= m->cfg.n_layers; l++)
+        for (int w = W_NONE + 1; w < WEIGHT_COUNT; w++)
+            if (weight_is_root((enum weight_id)w) == (l == m->cfg.n_layers) &&
+                model_weight_stage(m, l, (enum weight_id)w) == stage)
+                n += model_weight(m, l, (enum weight_id)w)->ndim > 0;
+    return n;
 }
 
 struct loaded {
@@ -44,12 +69,14 @@ static void loaded_open(struct loaded *l, long us, int lost_at)
                     sizeof why);
     assert_non_null(l->be);
     slow.right = l->be->type, slow.us = us, slow.imported = 0, slow.lost_at = lost_at;
+    slow.ahead = slow.untold = slow.first = 0;
     l->type = *l->be->type;
     l->type.import = slow_import;
     l->be->type = &l->type;
     if (model_open(&l->m, name, l->be, &e) || session_open(&l->s, l->m, 1 << 20, &e))
         fail_msg("%s", e.text);
     assert_int_equal(slow.imported, 0); /* opening waits for none */
+    slow.first = stage_weights(l->m, 0);
     int32_t last = l->m->cfg.n_layers;
     l->want[0] = want_make(WANT_CELL, run_lens_site(l->m, 0), 0, l->f.n);
     l->want[1] = want_make(WANT_CELL, run_lens_site(l->m, last), 0, l->f.n);
@@ -133,6 +160,28 @@ static void test_layer_by_layer(void **state)
     assert_right(&l, snap);
     snapshot_release(snap);
     assert_int_equal(slow.imported, weights_of(l.m));
+    assert_true(slow.ahead >= slow.imported - slow.first); /* of each during the stage before */
+    assert_int_equal(slow.untold, 0);
+    loaded_close(&l);
+}
+
+/* A run alone does the same. */
+static void test_run_reads_ahead(void **state)
+{
+    (void)state;
+    struct loaded l = {0};
+    loaded_open(&l, 0, 0);
+    session_close(l.s);
+    l.s = NULL;
+    struct run *r = fixture_run_new(l.m, NULL, 0);
+    struct err e = {0};
+    assert_int_equal(run_sync(r, run_ids(l.f.tokens, l.f.n), NULL, NULL, NULL, &e), 0);
+    assert_true(slow.imported > slow.first && slow.ahead >= slow.imported - slow.first);
+    assert_int_equal(slow.untold, 0);
+    int ahead = slow.ahead;
+    assert_int_equal(run_sync(r, run_ids(l.f.tokens, l.f.n - 1), NULL, NULL, NULL, &e), 0);
+    assert_true(slow.ahead - ahead <= stage_weights(l.m, l.m->cfg.n_layers + 1));
+    run_free(r);
     loaded_close(&l);
 }
 
@@ -195,9 +244,8 @@ static void test_lost(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_layer_by_layer),
-        cmocka_unit_test(test_newer_requests),
-        cmocka_unit_test(test_close_in_between),
+        cmocka_unit_test(test_layer_by_layer), cmocka_unit_test(test_run_reads_ahead),
+        cmocka_unit_test(test_newer_requests), cmocka_unit_test(test_close_in_between),
         cmocka_unit_test(test_lost),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
