@@ -253,6 +253,26 @@ static void test_refusals(void **state)
         "no sum");
 }
 
+/* Above a table stand the first edits, and of a long one its beginning. */
+static void test_many_edits(void **state)
+{
+    (void)state;
+    const char *args[64] = {"loss", MODEL, "--tokens", BASE};
+    int n = 4;
+    char sets[600];
+    size_t at = (size_t)snprintf(sets, sizeof sets, "blocks.0.mlp.hook_post[:, {0");
+    for (int i = 1; at + 12 < sizeof sets; i = (i + 2) % 20)
+        at += (size_t)snprintf(sets + at, sizeof sets - at, ",%d", i);
+    snprintf(sets + at, sizeof sets - at, "}] = 0");
+    for (int i = 0; i < 18; i++)
+        args[n++] = "-e", args[n++] = i ? "blocks.0.mlp.hook_post[:, 1] = 0" : sets;
+    struct result r = command_run(NULL, args);
+    assert_int_equal(r.status, 0);
+    assert_non_null(strstr(r.out, "…\n# edit: blocks.0.mlp.hook_post[:, 1] = 0\n"));
+    assert_non_null(strstr(r.out, "# 2 edits more\n"));
+    result_free(&r);
+}
+
 /* KL is flat where nothing is edited: told, and not where it is otherwise. */
 static void test_flat(void **state)
 {
@@ -274,10 +294,10 @@ static void test_flat(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_json),    cmocka_unit_test(test_builtin),
-        cmocka_unit_test(test_tables),  cmocka_unit_test(test_file),
-        cmocka_unit_test(test_align),   cmocka_unit_test(test_prompts),
-        cmocka_unit_test(test_cells),   cmocka_unit_test(test_flat),
-        cmocka_unit_test(test_refusals)};
+        cmocka_unit_test(test_json),       cmocka_unit_test(test_builtin),
+        cmocka_unit_test(test_tables),     cmocka_unit_test(test_file),
+        cmocka_unit_test(test_align),      cmocka_unit_test(test_prompts),
+        cmocka_unit_test(test_cells),      cmocka_unit_test(test_flat),
+        cmocka_unit_test(test_many_edits), cmocka_unit_test(test_refusals)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -154,6 +154,9 @@ void cli_json_stats(struct json_out *j, const struct lens_stats *s)
     json_out_float(json_out_key(j, "max"), s->max);
 }
 
+/* Of edits that a person reads above a table; --json has all of all. */
+enum { HEAD_EDITS = 16, HEAD_EDIT_BYTES = 400 };
+
 void cli_head(struct cli *c)
 {
     char text[LIMIT_EDIT_TEXT];
@@ -166,12 +169,17 @@ void cli_head(struct cli *c)
     else if (c->n)
         bytes_addf(&c->out, " · %d tokens, %s", (int)c->n, cli_has_bos(c) ? "BOS first" : "no BOS");
     bytes_addf(&c->out, " · %s\n", process_text(c->m->process, text, sizeof text));
-    for (int32_t i = 0; i < c->n_edits; i++) {
+    for (int32_t i = 0; i < c->n_edits && i < HEAD_EDITS; i++) {
         edit_text(c->edits[i], text);
+        size_t len = strlen(text), cut = len < HEAD_EDIT_BYTES ? len : HEAD_EDIT_BYTES;
+        while (cut < len && ((unsigned char)text[cut] & 0xc0) == 0x80) /* not within a character */
+            cut--;
         bytes_add_string(&c->out, "# edit: ");
-        text_add(&c->out, text, strlen(text), TEXT_PLAIN);
-        bytes_add_char(&c->out, '\n');
+        text_add(&c->out, text, cut, TEXT_PLAIN);
+        bytes_add_string(&c->out, cut < len ? "…\n" : "\n");
     }
+    if (c->n_edits > HEAD_EDITS)
+        bytes_addf(&c->out, "# %d edits more\n", (int)(c->n_edits - HEAD_EDITS));
 }
 
 int cli_table(struct cli *c, struct table *t)
