@@ -7,7 +7,14 @@
 #include "model/image_input.h"
 #include "run/callback.h"
 
-enum { ROWS_MAX = 512 }; /* of a batch of several pieces: more do not make products faster */
+enum {
+    /* Of a batch of several pieces: more do not make products faster. */
+    ROWS_MAX = 512,
+    /* Positions that all pairs may have room for beyond what a batch needs. */
+    ROOM_MAX = ROWS_MAX + ROWS_MAX / 2,
+    /* A run has room for so many, or its next power of two (run_mem.c). */
+    ROOM_LEAST = 32
+};
 
 /* A piece on its way. */
 struct slot {
@@ -24,6 +31,7 @@ struct batch {
     struct callbacks keep;
     struct slot slot[RUN_TOGETHER_MAX];
     struct pair *pair[RUN_TOGETHER_MAX]; /* the first has the longest piece, and so on */
+    int32_t room[RUN_TOGETHER_MAX];      /* positions that each has room for; 0: it is not there */
     int32_t n, rows;
     struct text_piece waiting; /* does not fit any more; tokens NULL: none */
     struct texts_place next;   /* of the piece that waits, or comes next */
@@ -88,6 +96,27 @@ static int32_t place_of(const struct batch *b, int32_t i)
     return at;
 }
 
+/* Room only grows, and the longest piece that each place ever has is more than any batch together:
+ * where that becomes much, pairs that have more than this batch needs are begun anew. */
+static void rooms_bound(struct batch *b)
+{
+    int32_t need[RUN_TOGETHER_MAX] = {0}, all = 0;
+    for (int32_t i = 0; i < b->n; i++) {
+        int32_t *room = &need[place_of(b, i)];
+        for (*room = ROOM_LEAST; *room < b->slot[i].piece.n;)
+            *room *= 2;
+    }
+    for (int32_t k = 0; k < RUN_TOGETHER_MAX; k++)
+        all += need[k] > b->room[k] ? need[k] : b->room[k];
+    for (int32_t k = 0; k < RUN_TOGETHER_MAX; k++) {
+        if (all > ROOM_MAX && b->room[k] > need[k]) {
+            pair_close(b->pair[k]);
+            b->pair[k] = NULL, b->room[k] = 0;
+        }
+        b->room[k] = need[k] > b->room[k] ? need[k] : b->room[k];
+    }
+}
+
 static int slot_ready(struct batch *b, int32_t i, struct err *e)
 {
     struct slot *s = &b->slot[i];
@@ -108,6 +137,7 @@ static int compute(struct batch *b, struct err *e)
     struct pair_target targets[RUN_TOGETHER_MAX];
     int32_t which = -1;
     int rc = 0;
+    rooms_bound(b);
     for (int32_t i = 0; i < b->n && !rc; i++) {
         rc = slot_ready(b, i, e);
         pairs[i] = b->slot[i].pair;
