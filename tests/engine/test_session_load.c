@@ -3,6 +3,7 @@
  * once, and the end is what it is without waiting. */
 #include "session_ask.h"
 
+#include <stdatomic.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/mman.h>
@@ -10,15 +11,16 @@
 
 #include "base/clock.h"
 
-/* A backend behind the fence that needs a while for each weight. */
+/* A backend behind the fence that needs a while for each weight; numbers that the worker and the
+ * test share. */
 static struct {
     const struct kn_backend_type *right;
-    long us;      /* for one */
-    int imported; /* so far */
-    int lost_at;  /* the one that ends the device; 0: none */
-    int ahead;    /* weights that the system was told of so far */
-    int untold;   /* imported ones of which it had not been told */
-    int first;    /* of the stage that comes first: nobody could have told */
+    atomic_long us;      /* for one */
+    atomic_int imported; /* so far */
+    atomic_int lost_at;  /* the one that ends the device; 0: none */
+    atomic_int ahead;    /* weights that the system was told of so far */
+    atomic_int untold;   /* imported ones of which it had not been told */
+    atomic_int first;    /* of the stage that comes first: nobody could have told */
 } slow;
 
 int __wrap_posix_madvise(void *at, size_t n, int advice);
@@ -32,7 +34,7 @@ int __wrap_posix_madvise(void *at, size_t n, int advice)
 static enum kn_status slow_import(struct kn_backend *be, const struct kn_view *host,
                                   struct kn_view *to)
 {
-    nanosleep(&(struct timespec){.tv_nsec = slow.us * 1000}, NULL);
+    nanosleep(&(struct timespec){.tv_nsec = (long)slow.us * 1000}, NULL);
     slow.untold += slow.imported >= slow.first + slow.ahead;
     return ++slow.imported == slow.lost_at ? KN_DEVICE_LOST : slow.right->import(be, host, to);
 }
@@ -68,8 +70,13 @@ static void loaded_open(struct loaded *l, long us, int lost_at)
     l->be = kn_open(&(struct kn_options){.backend = "fence:cpu", .threads = 1, .cpu = -1}, why,
                     sizeof why);
     assert_non_null(l->be);
-    slow.right = l->be->type, slow.us = us, slow.imported = 0, slow.lost_at = lost_at;
-    slow.ahead = slow.untold = slow.first = 0;
+    slow.right = l->be->type;
+    slow.us = us;
+    slow.imported = 0;
+    slow.lost_at = lost_at;
+    slow.ahead = 0;
+    slow.untold = 0;
+    slow.first = 0;
     l->type = *l->be->type;
     l->type.import = slow_import;
     l->be->type = &l->type;
