@@ -144,7 +144,8 @@ for victim_rank in 1 0; do
 done
 
 # A sweep goes on with another number of ranks, too.
-args="sweep teach --tokens 3,17,42,8,8,29,3,17,42 --kind neuron -l 3 --json"
+# All neurons, so that it is not done before its ranks know that the launcher is gone.
+args="sweep teach --tokens 3,17,42,8,8,29,3,17,42,3,17,42,8,8,29,3,17,42,3,17,42,8,8,29,3,17,42 --kind neuron --json"
 "$borescope" $args > whole
 $run -n 2 "$borescope" $args --resume part.safetensors --every 0 > /dev/null 2> err < /dev/null &
 launcher=$!
