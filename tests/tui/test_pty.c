@@ -25,6 +25,8 @@ static bool said(const char *s)
     return memmem(p.tail, p.n_tail, s, strlen(s)) != NULL;
 }
 
+enum { END_MS = 60000 }; /* a program that does not end; a loaded machine needs seconds */
+
 static void start(bool answers)
 {
     p.answers = answers;
@@ -43,7 +45,7 @@ static void quit_cleanly(void)
     type("\x1b");
     pty_read(&p, 400, 120);
     type("q");
-    assert_true(pty_ended(&p, 5000, &status));
+    assert_true(pty_ended(&p, END_MS, &status));
     assert_true(WIFEXITED(status) && WEXITSTATUS(status) == 0);
     pty_read(&p, 300, 60);
     if (!pty_is_restored(&p, why, sizeof why))
@@ -115,7 +117,7 @@ static void test_quit_before_answers(void **state)
     type("q");
     pty_read(&p, 350, 350);
     type("\x1b[6;18;9t\x1bP>|XTerm(379)\x1b\\\x1b[?62;4;22c");
-    assert_true(pty_ended(&p, 5000, &status));
+    assert_true(pty_ended(&p, END_MS, &status));
     struct termios raw = p.before;
     cfmakeraw(&raw);
     tcsetattr(p.slave, TCSANOW, &raw);
@@ -195,7 +197,7 @@ static void check_signal(int sig, enum state s)
     kill(p.pid, sig);
     if (s == STATE_FULL_LINE)
         poll(NULL, 0, 200); /* the program is gone before anybody reads */
-    if (!pty_ended(&p, 5000, &status))
+    if (!pty_ended(&p, END_MS, &status))
         fail_msg("%s, %s: still there", strsignal(sig), state_names[s]);
     if (!WIFSIGNALED(status) || WTERMSIG(status) != sig)
         fail_msg("%s, %s: did not die of the signal", strsignal(sig), state_names[s]);
@@ -326,7 +328,7 @@ static void test_colours(void **state)
         assert_true(i || !said("\x1b[48;")); /* none: no background anywhere */
         assert_int_equal(said("48;2;") || said("48:2:"), i == 1);
         type("q");
-        assert_true(pty_ended(&p, 5000, &status));
+        assert_true(pty_ended(&p, END_MS, &status));
         assert_true(WIFEXITED(status) && WEXITSTATUS(status) == 0);
         pty_close(&p);
     }
@@ -347,7 +349,7 @@ static void test_true_colours(void **state)
             pty_read(&p, 100, 100);
         assert_int_equal(said("48;2;") || said("48:2:"), !screen);
         type("q");
-        assert_true(pty_ended(&p, 5000, &status));
+        assert_true(pty_ended(&p, END_MS, &status));
         pty_close(&p);
     }
     unsetenv("COLORTERM");
