@@ -55,18 +55,26 @@ static bool takes_backend(const char *command)
     return found;
 }
 
-struct result command_run(const char *input, const char *const *args)
+/* The program, a command, and the backend of the test where the command takes one. */
+static void command_line(const char *argv[ARGS_MAX + 4], const char *const *args)
 {
-    const char *argv[ARGS_MAX + 4] = {BORESCOPE};
     bool named = false; /* by the test itself */
-    int n = 0, status, in = temporary(input), out = temporary(NULL), err = temporary(NULL);
-    for (; args[n]; n++) {
+    int n = 0;
+    for (argv[0] = BORESCOPE; args[n]; n++) {
         assert_true(n < ARGS_MAX);
         argv[n + 1] = args[n];
         named |= !strcmp(args[n], "--backend");
     }
+    argv[n + 1] = NULL;
     if (!named && strcmp(test_backend(), "cpu") && n && args[0][0] != '-' && takes_backend(args[0]))
-        argv[n + 1] = "--backend", argv[n + 2] = test_backend();
+        argv[n + 1] = "--backend", argv[n + 2] = test_backend(), argv[n + 3] = NULL;
+}
+
+struct result command_run(const char *input, const char *const *args)
+{
+    const char *argv[ARGS_MAX + 4];
+    int status, in = temporary(input), out = temporary(NULL), err = temporary(NULL);
+    command_line(argv, args);
     pid_t pid = fork();
     assert_true(pid >= 0);
     if (pid == 0) {
@@ -249,13 +257,15 @@ static ino_t number_of(const char *path)
 bool command_killed(const char *const *args, const char *out, const char *part, long ms)
 {
     ino_t before = part ? number_of(part) : 0;
+    const char *argv[ARGS_MAX + 4];
     int status = 0;
+    command_line(argv, args + 1);
     pid_t pid = fork(), ended = 0;
     assert_true(pid >= 0);
     if (!pid) {
         if (!freopen(out, "w", stdout))
             _exit(126);
-        execv(BORESCOPE, (char *const *)(uintptr_t)args);
+        execv(argv[0], (char *const *)(uintptr_t)argv);
         _exit(127);
     }
     while (part && number_of(part) == before && !(ended = waitpid(pid, &status, WNOHANG)))
