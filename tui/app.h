@@ -187,8 +187,8 @@ struct app {
     bool tensor_heads;     /* tensor: rows are the heads at one position */
     bool tensor_full;      /* tensor: colours reach to the largest value, not to most of them */
     struct tensor_order tensor_order[SLICE_AXES];
-    struct tensor_kept tensor_kept;
-    struct tensor_sum tensor_sum; /* of the slice that was drawn last */
+    struct tensor_kept
+        *tensor_kept; /* drawn last; one for all copies of this state (share_send.c) */
     char search[128];
     bool selecting, dragging; /* a rectangle; the mouse's button is down on its corner */
     int32_t select_row, select_column;

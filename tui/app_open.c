@@ -125,6 +125,8 @@ int app_open(struct app *a, const struct app_options *o, struct err *e)
     a->align = o->image ? TOKEN_ALIGN_INDEX
                         : TOKEN_ALIGN_TOKEN; /* a patch is the same place in both */
     int r = edit_list_init(&a->edits, e);
+    if (r == 0 && !(a->tensor_kept = calloc(1, sizeof *a->tensor_kept)))
+        r = err_memory(e, "the explorer");
     if (r == 0)
         r = sites_open(a, e);
     if (r == 0)

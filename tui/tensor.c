@@ -129,7 +129,7 @@ bool tensor_value(const struct tensor_values *v, int32_t row, int32_t column, fl
 const float *tensor_shown(struct app *a, const struct tensor_slice *s,
                           const struct tensor_values *v)
 {
-    struct tensor_kept *k = &a->tensor_kept;
+    struct tensor_kept *k = a->tensor_kept;
     const struct want *w = v->at.w;
     const int64_t key[TENSOR_KEY] = {(int64_t)(uintptr_t)v->at.s,
                                      (int64_t)v->at.s->generation,
@@ -156,7 +156,7 @@ const float *tensor_shown(struct app *a, const struct tensor_slice *s,
             tensor_value(v, row, tensor_at(a, s, SLICE_COLUMNS, j), to++);
     }
     if (k->v)
-        tensor_sum(&a->tensor_sum, k->v, n);
+        tensor_sum(&k->sum, k->v, n);
     return k->v;
 }
 
@@ -205,8 +205,8 @@ static void forget(struct app *a, enum slice_axis axis)
 {
     free(a->tensor_order[axis].at);
     a->tensor_order[axis] = (struct tensor_order){0};
-    free(a->tensor_kept.v);
-    a->tensor_kept.v = NULL;
+    free(a->tensor_kept->v);
+    a->tensor_kept->v = NULL;
 }
 
 void tensor_unsort(struct app *a)
@@ -217,7 +217,10 @@ void tensor_unsort(struct app *a)
 
 void tensor_free(struct app *a)
 {
+    if (!a->tensor_kept)
+        return;
     tensor_unsort(a);
+    free(a->tensor_kept);
 }
 
 void tensor_sort(struct app *a, enum slice_axis axis, bool least)

@@ -46,8 +46,8 @@ bool tensor_value(const struct tensor_values *v, int32_t row, int32_t column, fl
 bool tensor_face_value(const struct tensor_values *v, enum face face, int32_t row, int32_t column,
                        float *out);
 
-/* All of an answer in the order of the screen, [row1 - row0][columns], and app.tensor_sum of it:
- * kept until it is another answer or order.  NULL: memory is out. */
+/* All of an answer in the order of the screen, [row1 - row0][columns], and the sums of it in
+ * a->tensor_kept: kept until it is another answer or order.  NULL: memory is out. */
 const float *tensor_shown(struct app *a, const struct tensor_slice *s,
                           const struct tensor_values *v);
 

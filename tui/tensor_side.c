@@ -206,13 +206,14 @@ void tensor_side(const struct app *a, struct frame *f, struct rect r)
     int lines = explain_draw(a, c, r, a->cur.site, a->cur.row, s.expert ? -1 : tensor_head(a, &s),
                              a->cur.element);
     rect_cut_top(&r, lines + 1);
-    draw_sums(c, rect_cut_top(&r, 3), &a->tensor_sum, v.at.show == SHOW_DIFFERENCE);
+    draw_sums(c, rect_cut_top(&r, 3), &a->tensor_kept->sum, v.at.show == SHOW_DIFFERENCE);
     int32_t edits = draw_edits(a, NULL, r);
     struct rect below = rect_cut_bottom(&r, edits ? edits + 1 : 0);
     struct rect largest = rect_cut_bottom(&r, r.h > LARGEST + 6 ? LARGEST + 1 : 0);
     float here = NAN;
     tensor_value(&v, row, a->cur.element, &here);
-    draw_histogram(c, (struct rect){r.x, r.y, r.w, r.h - (largest.h > 0)}, &a->tensor_sum, here);
+    draw_histogram(c, (struct rect){r.x, r.y, r.w, r.h - (largest.h > 0)}, &a->tensor_kept->sum,
+                   here);
     if (largest.h) {
         int used = r.h - 1 < LINES_MAX ? r.h - 1 : LINES_MAX;
         largest.y = r.y + used + 1; /* they stay together */

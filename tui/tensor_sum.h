@@ -25,12 +25,13 @@ struct tensor_order {
     bool least;
 };
 
-/* A slice in the order of the screen, and what it was made of. */
+/* A slice in the order of the screen, what it was made of, and its sums. */
 enum { TENSOR_KEY = 10 };
 struct tensor_kept {
     int64_t key[TENSOR_KEY];
     float *v;
     size_t n;
+    struct tensor_sum sum;
 };
 
 #endif

@@ -204,7 +204,7 @@ static void test_sums(void **state)
     driver_command(&d, "edit blocks.1.mlp.hook_post[3, 1] = inf");
     free(driver_screen(&d));
     struct tensor_slice s = tensor_slice(d.app);
-    const struct tensor_sum *t = &d.app->tensor_sum;
+    const struct tensor_sum *t = &d.app->tensor_kept->sum;
     double sum = 0, most = 0;
     int32_t n = 0, bins = 0;
     for (int32_t r = 0; r < s.rows; r++)

@@ -132,7 +132,7 @@ static void tensor_draw(struct app *a, struct frame *f, struct rect body)
     const float *v = tensor_shown(a, &s, &values);
     if (!v)
         return;
-    const struct tensor_sum *t = &a->tensor_sum;
+    const struct tensor_sum *t = &a->tensor_kept->sum;
     struct scale sc = scale_of(a, t, diff);
     enum colormap map = sc.kind == SCALE_SYMMETRIC ? COLORMAP_DIVERGING : COLORMAP_SEQUENTIAL;
     draw_table(a, f, table, &s, &values, sc);
