@@ -7,6 +7,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "base/file_read.h"
 #include "measure/capture.h"
@@ -124,6 +125,38 @@ void fixture_alter(const char *from, const char *to, const char *tensor, float v
 void fixture_spoil(const char *from, const char *to, const char *tensor)
 {
     fixture_alter(from, to, tensor, NAN);
+}
+
+static char *file_of(const char *folder, const char *name)
+{
+    char *path = NULL;
+    assert_true(asprintf(&path, "%s/%s", folder, name) > 0);
+    return path;
+}
+
+void fixture_altered(char *folder, const char *model, const char *tensor, float value)
+{
+    assert_non_null(mkdtemp(folder));
+    char *from[] = {file_of(model, "config.json"), file_of(model, "model.safetensors")},
+         *to[] = {file_of(folder, "config.json"), file_of(folder, "model.safetensors")},
+         *config = realpath(from[0], NULL);
+    assert_non_null(config);
+    assert_int_equal(symlink(config, to[0]), 0);
+    fixture_alter(from[1], to[1], tensor, value);
+    for (int i = 0; i < 2; i++)
+        free(from[i]), free(to[i]);
+    free(config);
+}
+
+void fixture_drop(const char *folder)
+{
+    static const char *const names[] = {"config.json", "model.safetensors"};
+    for (int i = 0; i < 2; i++) {
+        char *path = file_of(folder, names[i]);
+        unlink(path);
+        free(path);
+    }
+    rmdir(folder);
 }
 
 struct js_doc *fixture_json(const struct checkpoint *st, const char *key)

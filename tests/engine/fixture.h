@@ -75,6 +75,9 @@ size_t fixture_bytes_most(void);
 void fixture_alter(const char *from, const char *to, const char *tensor, float value);
 /* Or NaN. */
 void fixture_spoil(const char *from, const char *to, const char *tensor);
+/* A template of mkdtemp's becomes a model's folder with the same in its weights; and it goes. */
+void fixture_altered(char *folder, const char *model, const char *tensor, float value);
+void fixture_drop(const char *folder);
 /* A JSON value out of a reference file's metadata. */
 struct js_doc *fixture_json(const struct checkpoint *st, const char *key);
 /* A list of ids out of the metadata; malloc'ed. */

@@ -1,6 +1,7 @@
 /* test_check_view.c - the identities in the explorer: a broken model is told where it breaks, and
  * edits break nothing, for the base run is what is tested. */
 #include <locale.h>
+#include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -18,15 +19,8 @@ static struct driver d;
 static void test_broken(void **state)
 {
     (void)state;
-    char folder[] = "/tmp/borescope-test-XXXXXX", config[64], weights[64], name[LIMIT_NAME];
-    assert_non_null(mkdtemp(folder));
-    snprintf(config, sizeof config, "%s/config.json", folder);
-    snprintf(weights, sizeof weights, "%s/model.safetensors", folder);
-    char *target = realpath(GPT2 "/config.json", NULL);
-    assert_non_null(target);
-    assert_int_equal(symlink(target, config), 0);
-    free(target);
-    fixture_spoil(GPT2 "/model.safetensors", weights, "transformer.h.1.mlp.c_fc.bias");
+    char folder[] = "/tmp/borescope-test-XXXXXX", name[LIMIT_NAME];
+    fixture_altered(folder, GPT2, "transformer.h.1.mlp.c_fc.bias", NAN);
     driver_open(&d, folder, tokens, sizeof tokens / sizeof *tokens, 120, 40);
     driver_keys(&d, "C");
     driver_shows(&d, "▶ NO ");
@@ -41,7 +35,7 @@ static void test_broken(void **state)
     driver_keys(&d, "<Backspace>");
     assert_int_equal(d.app->cur.view, VIEW_CHECK);
     driver_close(&d);
-    unlink(config), unlink(weights), rmdir(folder);
+    fixture_drop(folder);
 }
 
 static void test_sound(void **state)

@@ -151,30 +151,6 @@ static void test_commands(void **state)
 #define GPT2 "tests/fixtures/models/gpt2"
 static const int32_t tokens[] = {0, 5, 9, 5, 9, 13, 21, 5};
 
-/* A folder with gpt2 and one other weight. */
-static void make_other(char folder[])
-{
-    char config[64], weights[64];
-    assert_non_null(mkdtemp(folder));
-    snprintf(config, sizeof config, "%s/config.json", folder);
-    snprintf(weights, sizeof weights, "%s/model.safetensors", folder);
-    char *target = realpath(GPT2 "/config.json", NULL);
-    assert_non_null(target);
-    assert_int_equal(symlink(target, config), 0);
-    free(target);
-    fixture_alter(GPT2 "/model.safetensors", weights, "transformer.h.1.mlp.c_fc.bias", 9);
-}
-
-static void drop_other(const char *folder)
-{
-    char path[64];
-    snprintf(path, sizeof path, "%s/config.json", folder);
-    unlink(path);
-    snprintf(path, sizeof path, "%s/model.safetensors", folder);
-    unlink(path);
-    rmdir(folder);
-}
-
 static void open_pair(const struct model *b)
 {
     const struct app_options o = {
@@ -193,7 +169,7 @@ static void test_models(void **state)
     struct model *b = NULL;
     struct err e = {0};
     struct driver alone;
-    make_other(folder);
+    fixture_altered(folder, GPT2, "transformer.h.1.mlp.c_fc.bias", 9);
     assert_non_null(be);
     assert_int_equal(model_open(&b, folder, be, &e), 0);
     open_pair(b);
@@ -235,7 +211,7 @@ static void test_models(void **state)
     driver_close(&d);
     model_close(b);
     kn_close(be);
-    drop_other(folder);
+    fixture_drop(folder);
 }
 
 /* Models of another shape do not stand beside this one. */

@@ -2,6 +2,7 @@
  * a screen each time, on several models. BORE_MONKEY=N: another number of events for each;
  * BORE_MONKEY_SEED=N: others; BORE_MONKEY_MODEL=FOLDER: that model alone. */
 #include <locale.h>
+#include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -145,17 +146,10 @@ static void test_models(void **state)
 static void test_not_numbers(void **state)
 {
     (void)state;
-    char folder[] = "/tmp/borescope-test-XXXXXX", config[64], weights[64];
-    assert_non_null(mkdtemp(folder));
-    snprintf(config, sizeof config, "%s/config.json", folder);
-    snprintf(weights, sizeof weights, "%s/model.safetensors", folder);
-    char *target = realpath(FIXTURES "gpt2/config.json", NULL);
-    assert_non_null(target);
-    assert_int_equal(symlink(target, config), 0);
-    free(target);
-    fixture_spoil(FIXTURES "gpt2/model.safetensors", weights, "transformer.h.1.mlp.c_fc.bias");
+    char folder[] = "/tmp/borescope-test-XXXXXX";
+    fixture_altered(folder, FIXTURES "gpt2", "transformer.h.1.mlp.c_fc.bias", NAN);
     monkey(folder);
-    unlink(config), unlink(weights), rmdir(folder);
+    fixture_drop(folder);
 }
 
 int main(void)
