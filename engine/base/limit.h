@@ -20,7 +20,7 @@ enum {
     LIMIT_TOKENS = 1 << 17,       /* positions of one run */
     LIMIT_NAME = 128,             /* bytes of a hook name with its NUL */
     LIMIT_PATTERN = 1024,         /* bytes of a pattern of hook names with its NUL */
-    LIMIT_EDITS = 1 << 16,         /* edits of one run */
+    LIMIT_EDITS = 1 << 16,        /* edits of one run */
     LIMIT_EDIT_TEXT = 4096, /* bytes of one edit's text, as typed and as printed, with its NUL */
     LIMIT_SOURCES = 4,      /* runs of other prompts that a pair keeps beside those it reads now */
     LIMIT_INSTRS = 1 << 20, /* edits times the hooks that their patterns match */

@@ -209,7 +209,8 @@ bool pty_is_restored(struct pty *p, char *why, size_t size)
                     now.c_lflag == p->before.c_lflag && now.c_cflag == p->before.c_cflag;
     snprintf(why, size, "settings %s, %s screen, cursor %s, mouse %s, paste %s",
              settings ? "back" : "CHANGED", p->alternate ? "ALTERNATE" : "main",
-             p->hidden ? "HIDDEN" : "shown", p->mouse || p->drag ? "ON" : "off", p->paste ? "ON" : "off");
+             p->hidden ? "HIDDEN" : "shown", p->mouse || p->drag ? "ON" : "off",
+             p->paste ? "ON" : "off");
     return settings && !p->alternate && !p->hidden && !p->mouse && !p->drag && !p->paste;
 }
 
