@@ -14,6 +14,7 @@
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <string.h>
 
 #include "bytes.h"
 #include "colormap.h"
@@ -42,6 +43,17 @@ struct canvas_cell {
     uint8_t width;              /* 1, 2; 0: right half of the wide cell before it */
     struct canvas_style style;
 };
+
+static inline bool canvas_same_style(const struct canvas_style *a, const struct canvas_style *b)
+{
+    return a->fg == b->fg && a->bg == b->bg && a->attr == b->attr;
+}
+
+static inline bool canvas_same_cell(const struct canvas_cell *a, const struct canvas_cell *b)
+{
+    return a->width == b->width && canvas_same_style(&a->style, &b->style) &&
+           strcmp(a->text, b->text) == 0;
+}
 
 struct canvas {
     int w, h;

@@ -187,8 +187,7 @@ struct app {
     bool tensor_heads;     /* tensor: rows are the heads at one position */
     bool tensor_full;      /* tensor: colours reach to the largest value, not to most of them */
     struct tensor_order tensor_order[SLICE_AXES];
-    struct tensor_kept
-        *tensor_kept; /* drawn last; one for all copies of this state (share_send.c) */
+    struct tensor_kept *tensor_kept; /* drawn last; all copies of this state share it */
     char search[128];
     bool selecting, dragging; /* a rectangle; the mouse's button is down on its corner */
     int32_t select_row, select_column;

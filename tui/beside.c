@@ -68,6 +68,7 @@ static uint64_t key_of(const struct beside *b)
         const struct session_want *w = &b->side[i];
         mix(&key, &b->what[i].kind, sizeof b->what[i].kind);
         mix(&key, &b->what[i].index, sizeof b->what[i].index);
+        mix(&key, &w->model, sizeof w->model);
         mix(&key, w->target.input.tokens, (size_t)w->target.input.n * sizeof(int32_t));
         mix(&key, w->target.on, (size_t)w->target.n_edits);
         mix(&key, w->wants, (size_t)w->n_wants * sizeof *w->wants);

@@ -134,7 +134,8 @@ static void draw_histogram(struct canvas *c, struct rect r, const struct tensor_
         count[i * lines / TENSOR_BINS] += t->bin[i];
     for (int i = 0; i < lines; i++)
         most = count[i] > most ? count[i] : most;
-    int at = width > 0 ? (int)(((double)here - (double)t->min) / width) : 0;
+    bool there = isfinite(here) && width > 0;
+    int at = there ? (int)(((double)here - (double)t->min) / width) : 0;
     at = at < lines ? at : lines - 1;
     for (int i = 0; i < lines; i++) {
         bool on = isfinite(here) && i == at;

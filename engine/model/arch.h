@@ -100,9 +100,8 @@ struct arch {
     bool closed_attention; /* Hugging Face's module computes scores within: no function of its file
                               that a program could put its own in place of */
     bool adds_in_place;    /* its block adds to what the MLP returned where that lies */
-    bool
-        heads_divide; /* its configuration refuses a hidden size that is no multiple of the heads */
-    bool flat_mlp;    /* its MLP works on the rows of all texts, [rows, d] */
+    bool heads_divide;     /* its configuration takes only a number of heads that divides d_model */
+    bool flat_mlp;         /* its MLP works on the rows of all texts, [rows, d] */
     const char *early_norm; /* its norm of the MLP that runs before attention does, or NULL */
     struct arch_lens lens;
 };

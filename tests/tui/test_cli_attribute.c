@@ -289,6 +289,14 @@ static void test_flat(void **state)
     assert_int_equal(r.status, 0);
     assert_null(strstr(r.err, "first order"));
     result_free(&r);
+    r = RUN("attribute", MODEL, "--tokens", BASE, "--metric", " 2 * kl[-1]");
+    assert_int_equal(r.status, 0);
+    assert_non_null(strstr(r.err, "all is 0 to first order"));
+    result_free(&r);
+    r = RUN("attribute", MODEL, "--tokens", BASE, "--metric", "kl[-1] + logit[-1, 5]");
+    assert_int_equal(r.status, 0);
+    assert_null(strstr(r.err, "first order"));
+    result_free(&r);
 }
 
 int main(void)

@@ -158,6 +158,16 @@ static void open_pair(const struct model *b)
     driver_open_app(&d, GPT2, &o, 120, 40);
 }
 
+/* Do A and B differ in what the last row says at the end? */
+static bool faces_differ(void)
+{
+    struct want w = detail_cell(d.app, d.m->cfg.n_layers, 0, 8);
+    const void *a = snapshot_at(d.app->snap, FACE_BASE, &w, 7),
+               *b = snapshot_at(d.app->snap, FACE_EDITED, &w, 7);
+    assert_true(a && b);
+    return memcmp(a, b, sizeof(struct want_cell)) != 0;
+}
+
 /* B's face is what a program that has B alone shows; A's is untouched; below the changed weight the
  * difference is exactly nothing. */
 static void test_models(void **state)
@@ -204,7 +214,13 @@ static void test_models(void **state)
     driver_command(&d, "other 1,2,3"); /* prompts are compared when asked for */
     driver_command(&d, "compare prompts");
     assert_true(compare_is_on(d.app) && !compare_is_of_models(d.app));
-    driver_command(&d, "compare models");
+    driver_command(&d, "other 0,5,9,5,9,13,21,5"); /* B is the same tokens, and not the same */
+    for (int i = 0; i < 3; i++) {
+        driver_command(&d, "compare prompts");
+        assert_false(faces_differ());
+        driver_command(&d, "compare models");
+        assert_true(faces_differ());
+    }
     driver_command(&d, "prompt 3,4,5,6,7,8,9,10,11,12,13");
     assert_true(compare_is_of_models(d.app) && d.app->snap->edited && d.app->snap->n == 11);
     driver_close(&alone);

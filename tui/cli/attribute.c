@@ -8,6 +8,7 @@
 #include <string.h>
 
 #include "measure/attribute_set.h"
+#include "measure/metric.h"
 #include "model/tensor_write.h"
 #include "prompt_set.h"
 #include "sweep_choices.h"
@@ -150,8 +151,15 @@ static int cells_attribute(struct asked *a, struct attribute_shown *x)
 static void note_flat(const struct asked *a)
 {
     enum attribute_method m = a->opt.method;
-    bool first_order = m == ATTRIBUTE_ATP || m == ATTRIBUTE_GRAD || m == ATTRIBUTE_EAP;
-    if (first_order && !a->set.target.n_edits && a->set.metric && !strncmp(a->set.metric, "kl", 2))
+    bool flat = !a->set.target.n_edits &&
+                (m == ATTRIBUTE_ATP || m == ATTRIBUTE_GRAD || m == ATTRIBUTE_EAP);
+    struct metric of;
+    if (!flat || !a->set.metric ||
+        metric_parse(&of, a->set.metric, a->c->m->tok, a->c->m->cfg.d_vocab, NULL))
+        return;
+    for (int i = 0; i < of.n; i++)
+        flat = flat && of.terms[i].kind == METRIC_KL;
+    if (flat)
         snprintf(a->c->note, sizeof a->c->note,
                  "note: kl is 0 and least where nothing is edited, so all is 0 to first order · "
                  "--method ig goes further, sweep is exact, -e leads elsewhere");

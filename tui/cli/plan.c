@@ -167,8 +167,9 @@ static bool table_stage(struct cli *c, struct table *t, int32_t stage, const cha
         table_number(t, (float)(f * 1e-6));
         table_number(t, (float)(flops > 0 ? 100 * f / flops : 0));
     }
+    bool whole = call;
     free(call);
-    return call;
+    return whole;
 }
 
 /* "block 0", "blocks 1..5, 7" for the layers with the steps of one stage; false: an earlier one has

@@ -8,6 +8,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "base/ends_with.h"
 #include "base/file_write.h"
 #include "base/list.h"
 #include "edit/reference.h"
@@ -34,8 +35,7 @@ static const char *value_of(const struct cli *c)
 
 static bool is_masks(const char *path)
 {
-    const char *end = path ? strrchr(path, '.') : NULL;
-    return end && !strcmp(end, ".safetensors");
+    return path && ends_with(path, ".safetensors");
 }
 
 /* ---- history ---- */

@@ -33,18 +33,13 @@ struct screen_look screen_look(struct canvas_style st)
     return l;
 }
 
-static bool same_style(const struct canvas_cell *a, const struct canvas_cell *b)
-{
-    return a->style.fg == b->style.fg && a->style.bg == b->style.bg &&
-           a->style.attr == b->style.attr;
-}
-
 /* The cells from x on that look alike; their text is appended to *text. */
 static int run_of(const struct canvas *c, int x, int y, struct bytes *text)
 {
     const struct canvas_cell *first = canvas_at(c, x, y);
     int n = 0;
-    for (const struct canvas_cell *at; (at = canvas_at(c, x + n, y)) && same_style(first, at); n++)
+    for (const struct canvas_cell *at;
+         (at = canvas_at(c, x + n, y)) && canvas_same_style(&first->style, &at->style); n++)
         add_escaped(text, at->text); /* the right half of a wide one has none */
     return n;
 }

@@ -11,20 +11,10 @@ void wire_sent_free(struct wire_sent *s)
     *s = (struct wire_sent){0};
 }
 
-static bool same_style(struct canvas_style a, struct canvas_style b)
-{
-    return a.fg == b.fg && a.bg == b.bg && a.attr == b.attr;
-}
-
-static bool same_cell(const struct canvas_cell *a, const struct canvas_cell *b)
-{
-    return a->width == b->width && same_style(a->style, b->style) && strcmp(a->text, b->text) == 0;
-}
-
 static bool same_row(const struct canvas_cell *a, const struct canvas_cell *b, int w)
 {
     for (int x = 0; x < w; x++)
-        if (!same_cell(&a[x], &b[x]))
+        if (!canvas_same_cell(&a[x], &b[x]))
             return false;
     return true;
 }
@@ -43,7 +33,7 @@ static void add_rect(struct bytes *out, struct rect r)
 static int run_end(const struct canvas_cell *row, int x, int w)
 {
     int end = x + 1;
-    while (end < w && same_style(row[end].style, row[x].style))
+    while (end < w && canvas_same_style(&row[end].style, &row[x].style))
         end++;
     return end;
 }

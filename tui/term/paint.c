@@ -84,11 +84,6 @@ static void put_cell(int x, int y, const struct canvas_cell *cell, enum color_de
         mvadd_wch(y, x, &cc);
 }
 
-static bool same_style(const struct canvas_style *a, const struct canvas_style *b)
-{
-    return a->fg == b->fg && a->bg == b->bg && a->attr == b->attr;
-}
-
 /* Row y below a picture: eight columns of space and no-break space spell y in binary. */
 static struct canvas_cell filler(int x, int y)
 {
@@ -111,7 +106,7 @@ static void join_words(struct canvas_cell *row, int w)
         const struct canvas_style *st = &row[x].style;
         if (is_blank(&row[x]))
             continue;
-        bool same = x - from - 1 <= GAP_MAX && same_style(&row[from].style, st) &&
+        bool same = x - from - 1 <= GAP_MAX && canvas_same_style(&row[from].style, st) &&
                     !(st->attr & (CANVAS_REVERSE | CANVAS_UNDERLINE));
         for (int i = from + 1; i < x && same; i++)
             if (row[i].style.bg == st->bg)
@@ -140,7 +135,7 @@ static void put_cells(const struct paint *p, const struct canvas_cell *now, enum
     for (int y = 0; y < p->h; y++)
         for (int x = 0; x < p->w; x++) {
             const struct canvas_cell *cell = &now[y * p->w + x];
-            if (cell->width && (!p->was || !shift_same_cell(cell, &p->was[y * p->w + x])))
+            if (cell->width && (!p->was || !canvas_same_cell(cell, &p->was[y * p->w + x])))
                 put_cell(x, y, cell, depth);
         }
 }

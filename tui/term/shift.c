@@ -5,12 +5,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-bool shift_same_cell(const struct canvas_cell *a, const struct canvas_cell *b)
-{
-    return a->width == b->width && a->style.fg == b->style.fg && a->style.bg == b->style.bg &&
-           a->style.attr == b->style.attr && strcmp(a->text, b->text) == 0;
-}
-
 /* What a row looks like (FNV-1a over words); 0: it is all blank. */
 static uint64_t row_hash(const struct canvas_cell *row, int columns)
 {
@@ -45,7 +39,7 @@ static int cells_changed(const struct canvas_cell *was, const struct canvas_cell
 {
     int n = 0;
     for (int x = 0; x < w; x++)
-        n += !shift_same_cell(&was[x], &now[x]);
+        n += !canvas_same_cell(&was[x], &now[x]);
     return n;
 }
 
@@ -64,10 +58,11 @@ static bool pays(const struct canvas_cell *was, const struct canvas_cell *now, i
 bool shift_find(const struct canvas_cell *was, const struct canvas_cell *now, int w, int h,
                 int columns, struct shift *out)
 {
-    uint64_t *hash = malloc(2 * (size_t)h * sizeof *hash), *after = hash + h;
+    uint64_t *hash = malloc(2 * (size_t)h * sizeof *hash), *after;
     int most = 0;
     if (!hash)
         return false;
+    after = hash + h;
     for (int y = 0; y < h; y++) {
         hash[y] = row_hash(&was[y * w], columns);
         after[y] = row_hash(&now[y * w], columns);

@@ -11,9 +11,6 @@ struct shift {
     int lo, hi, by;
 };
 
-/* Do the cells look the same? */
-bool shift_same_cell(const struct canvas_cell *a, const struct canvas_cell *b);
-
 /* From the screen `was` to the screen `now`, [h][w] cells each: rows that moved, judged by their
  * first `columns` cells, if moving them leaves less than half as many cells to be written. False:
  * none did.  Pure.  Time: h * (w + h). */
