@@ -15,7 +15,7 @@ enum {
     GEMM_FEW = 4,            /* of no more rows there may be */
     GEMM_FEW_COLUMNS = 1024, /* columns of a gemm_kn: memory is read best in long lines */
     GEMM_K_BLOCK = 256, /* kn: products summed on their own before they are added to the rest */
-    GEMM_PACK = 64 * (GEMM_COLUMNS + GEMM_ROWS), /* floats to convert or copy operands into */
+    GEMM_PACK = 64 * GEMM_COLUMNS, /* floats to convert weights into */
     GEMM_PART = GEMM_ROWS * GEMM_COLUMNS
 };
 

@@ -21,15 +21,12 @@ enum { NK_ROWS = 3, KN_ROWS = 6, KN_VECS = 2 };
 enum { NK_ROWS = 2, KN_ROWS = 4, KN_VECS = 2 };
 #endif
 enum {
-    NK_COLS = 4,        /* columns of a tile: one v_sum4 */
-    NK_BLOCK = 16,      /* columns that all rows visit before the next ones */
-    NK_K_BLOCK = 1024,  /* k of a block: a tile of both operands then fits the first-level cache */
-    KN_WIDE = 8,        /* vectors of a tile of one row */
-    KN_RUN = 16,        /* k that all columns take before the next ones: pages and streams of
-                           memory that a processor follows at a time */
-    KN_RUN_FEW = 8,     /* likewise, up to GEMM_FEW rows */
-    KN_RUN_PANELS = 64, /* likewise, from panels */
-    KN_PANEL_ROWS = 32  /* rows from which panels are worth their copies */
+    NK_COLS = 4,       /* columns of a tile: one v_sum4 */
+    NK_BLOCK = 16,     /* columns that all rows visit before the next ones */
+    NK_K_BLOCK = 1024, /* k of a block: a tile of both operands then fits the first-level cache */
+    KN_WIDE = 8,       /* vectors of a tile of one row */
+    KN_RUN_MIN = 16,   /* k that all columns take before the next ones; see run_length */
+    KN_RUN_MAX = 128
 };
 
 /* Weights come from memory once, and memory takes its time: while tiles work on one block, they ask
@@ -316,83 +313,43 @@ INLINE int64_t kn_size(enum kn_dtype t)
     return t == KN_F32 ? 4 : t == KN_F16 || t == KN_BF16 ? 2 : 0;
 }
 
-/* One run: some k of both operands, as floats.  Column n of the weights begins at w + n * column.
- */
-struct kn_run {
-    const float *x, *w;
-    int64_t x_stride, w_stride, column;
-};
-
-/* As they lie, or converted. */
-static struct kn_run run_rows(const struct gemm *g, int64_t at, int64_t end)
+/* Rows [at, end) of the weights as floats: as they lie, or converted. */
+static const float *run_rows(const struct gemm *g, int64_t at, int64_t end)
 {
-    struct kn_run r = {g->x + at, (const float *)g->w + at * g->w_stride, g->x_stride, g->w_stride,
-                       1};
     if (g->w_type == KN_F32)
-        return r;
+        return (const float *)g->w + at * g->w_stride;
     for (int64_t k = at; k < end; k++)
         row_widen(g->pack + (k - at) * g->n, g->w, g->w_type, g->w_first + k * g->w_stride, g->n);
-    r.w = g->pack;
-    r.w_stride = g->n;
-    return r;
+    return g->pack;
 }
 
-/* A few dozen floats: memcpy of such lengths is compiled to string instructions, whose start costs
- * more than the copy. */
-INLINE void floats_copy(float *to, const float *from, int64_t n)
+/* The sums of a tile are loaded and stored once a run, so runs are long; but what a run asks of
+ * memory is in flight while the one before is computed, and few rows take little time for that. */
+static int64_t run_length(const struct gemm *g)
 {
-    int64_t i = 0;
-    for (; i + VL <= n; i += VL)
-        v_store(to + i, v_load(from + i));
-    if (i < n)
-        v_store_n(to + i, v_load_n(from + i, n - i), n - i);
-}
-
-/* Both copied side by side, the weights panel after panel: rows that lie pages apart, or multiples
- * of a page, would drive each other out of caches that many rows come back to. */
-static struct kn_run run_panels(const struct gemm *g, int64_t at, int64_t end)
-{
-    enum { WIDTH = KN_VECS * VL };
-    const int64_t len = end - at;
-    float line[GEMM_COLUMNS], *x = g->pack + KN_RUN_PANELS * GEMM_COLUMNS;
-    for (int64_t k = 0; k < len; k++) {
-        const float *w = (const float *)g->w + (at + k) * g->w_stride;
-        if (g->w_type != KN_F32) {
-            row_widen(line, g->w, g->w_type, g->w_first + (at + k) * g->w_stride, g->n);
-            w = line;
-        }
-        float *to = g->pack + k * WIDTH;
-        int64_t n = 0;
-        for (; n + WIDTH <= g->n; n += WIDTH, to += len * WIDTH)
-            memcpy(to, w + n, WIDTH * sizeof *to);
-        memcpy(to, w + n, (size_t)(g->n - n) * sizeof *to);
-    }
-    for (int64_t i = 0; i < g->m; i++)
-        floats_copy(x + i * len, g->x + i * g->x_stride + at, len);
-    return (struct kn_run){x, g->pack, len, WIDTH, len};
+    int64_t len = 4 * g->m;
+    len = len < KN_RUN_MIN ? KN_RUN_MIN : len > KN_RUN_MAX ? KN_RUN_MAX : len;
+    return g->w_type == KN_F32 || len * g->n <= GEMM_PACK ? len : GEMM_PACK / g->n;
 }
 
 /* One block of k, in runs, which all columns take before the next one. */
 static void kn_block(const struct gemm *g, int64_t k, int64_t end, float *out, int64_t out_stride)
 {
-    const bool panels = g->m >= KN_PANEL_ROWS, wide = g->m == 1;
+    const bool wide = g->m == 1;
     const int64_t width = (wide ? KN_WIDE : KN_VECS) * VL, size = kn_size(g->w_type),
-                  stride = g->w_stride * size,
-                  most = panels             ? KN_RUN_PANELS
-                         : g->m <= GEMM_FEW ? KN_RUN_FEW
-                                            : KN_RUN;
+                  stride = g->w_stride * size, most = run_length(g);
     for (int64_t at = k, len; at < end; at += len) {
         len = end - at < most ? end - at : most;
-        struct kn_run r = panels ? run_panels(g, at, at + len) : run_rows(g, at, at + len);
+        const float *w = run_rows(g, at, at + len);
         /* After the last one the columns to the right are next. */
         const char *next = (const char *)g->w +
                            (at + len == g->k ? g->n * size : (at + len) * stride);
         for (int64_t n = 0; n < g->n; n += width) {
             int64_t cols = g->n - n < width ? g->n - n : width;
-            struct kn_tile a = {.x = r.x,
-                                .x_stride = r.x_stride,
-                                .w = r.w + n * r.column,
-                                .w_stride = r.w_stride,
+            struct kn_tile a = {.x = g->x + at,
+                                .x_stride = g->x_stride,
+                                .w = w + n,
+                                .w_stride = g->w_type == KN_F32 ? g->w_stride : g->n,
                                 .k = len,
                                 .out = out + n,
                                 .out_stride = out_stride,
