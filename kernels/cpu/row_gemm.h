@@ -284,14 +284,16 @@ static void kn_line(const struct kn_tile *line, int64_t cols)
 /* All rows of one panel: `cols` <= KN_VECS * VL columns, one block of k. */
 static void kn_panel(const struct kn_tile *panel, int64_t m, int64_t cols)
 {
+    const struct ahead *ask = &panel->ahead;
     struct kn_tile a = *panel;
     int64_t tiles = (m + KN_ROWS - 1) / KN_ROWS;
     a.ahead.lines = 0;
+    for (int64_t k = 0; tiles == 1 && k < a.k; k++)
+        ahead_ask(ask, k); /* early: there is little to compute meanwhile */
     for (int64_t i = 0, rows; m > 0; m -= rows, i++) {
         rows = tile_rows(m, KN_ROWS);
-        /* a few at a time: memory takes no more */
-        for (int64_t k = a.k * i / tiles; k < a.k * (i + 1) / tiles; k++)
-            ahead_ask(&panel->ahead, k);
+        if (tiles > 1)
+            a.ahead = ahead_share(ask->at, ask->stride, ask->step, ask->lines, i, tiles);
         if (cols == KN_VECS * VL)
             kn_tile_rows(&a, rows, false);
         else
@@ -300,6 +302,7 @@ static void kn_panel(const struct kn_tile *panel, int64_t m, int64_t cols)
                 b.cols = cols - j < VL ? cols - j : VL;
                 b.w += j;
                 b.out += j;
+                b.ahead.lines = j ? 0 : a.ahead.lines;
                 kn_tile_rows(&b, rows, true);
             }
         a.x += rows * a.x_stride;
