@@ -122,6 +122,9 @@ static int map_shard(struct shard *sh, struct err *e)
             rc = err_set(e, ERR_SYSTEM, "%s · cannot map its %jd bytes: %s", sh->path,
                          (intmax_t)sh->id.st_size, strerror(errno));
         else {
+            /* Where the page cache can have them, huge pages: read sooner, mapped sooner, and a
+             * product that goes down columns looks up an address for each 2 MiB, not each 4 KiB. */
+            (void)madvise(map, (size_t)sh->id.st_size, MADV_HUGEPAGE);
             sh->base = map;
             sh->len = (size_t)sh->id.st_size;
             sh->mapping = mapping_add(map, sh->len);

@@ -466,6 +466,34 @@ static void on_bus(int sig, siginfo_t *info, void *context)
         signal(sig, SIG_DFL);
 }
 
+/* Weights are to lie in huge pages where the page cache can have them. */
+static void weights_are_mapped_for_huge_pages(void **state)
+{
+    (void)state;
+    struct err e = {0};
+    char line[512];
+    bool here = false, asked = false;
+    FILE *f = fopen("/sys/kernel/mm/transparent_hugepage/enabled", "r");
+    if (!f)
+        skip();
+    fclose(f);
+    put_image("huge.safetensors", "{" T("a", "U8", "[4096]", 0, 4096) "}", 4096);
+    struct checkpoint *st = checkpoint_open(place("huge.safetensors"), &e);
+    assert_non_null(st);
+    assert_non_null(f = fopen("/proc/self/smaps", "r"));
+    while (fgets(line, sizeof line, f)) {
+        if (strstr(line, "huge.safetensors"))
+            here = true;
+        if (here && strncmp(line, "VmFlags:", 8) == 0) {
+            asked = strstr(line, " hg") != NULL;
+            break;
+        }
+    }
+    fclose(f);
+    checkpoint_close(st);
+    assert_true(here && asked);
+}
+
 /* Cut short while mapped: with a handler that repairs, reading goes on with zeros and the file
  * counts as changed. */
 static void a_lost_mapping_reads_as_zeros(void **state)
@@ -544,6 +572,7 @@ int main(void)
         cmocka_unit_test(odd_files_are_refused),
         cmocka_unit_test(a_change_of_the_file_is_seen),
         cmocka_unit_test(a_lost_mapping_reads_as_zeros),
+        cmocka_unit_test(weights_are_mapped_for_huge_pages),
         cmocka_unit_test(the_samples_are_read),
     };
     return cmocka_run_group_tests(tests, make_folder, remove_folder);
