@@ -1,21 +1,25 @@
 /* memory.c - see memory.h. */
 #include "memory.h"
 
+#include <stdbool.h>
 #include <stdint.h>
 #include <stdlib.h>
+#include <string.h>
 #include <sys/mman.h>
 
 enum {
     PAGE = 4096,
     HUGE = 2 << 20,
     SLAB = 32 << 20,
-    ALONE = 8 << 20 /* larger buffers have a slab each */
+    ALONE = 8 << 20, /* larger buffers have a slab each */
+    KEPT = 256 << 20 /* most bytes of released buffers whose pages stay */
 };
 
 struct hole {
     struct hole *next;
     char *at;
     size_t size;
+    bool kept; /* its pages are there, with what was in them; else it is zeros */
 };
 
 struct slab {
@@ -69,6 +73,8 @@ static char *hole_take(struct memory *m, size_t size)
                 continue;
             char *mem = h->at;
             h->at += size, h->size -= size;
+            if (h->kept)
+                memset(mem, 0, size), m->kept -= size;
             if (!h->size)
                 *at = h->next, free(h);
             s->buffers++;
@@ -77,24 +83,46 @@ static char *hole_take(struct memory *m, size_t size)
     return NULL;
 }
 
+/* Its pages go back to the system, and zeros are in their place. */
+static void hole_empty(struct memory *m, struct hole *h)
+{
+    if (h->kept)
+        m->kept -= h->size;
+    h->kept = false;
+    madvise(h->at, h->size, MADV_DONTNEED);
+}
+
+/* h->next lies beside h: one hole of both, kept where both are. */
+static void hole_join(struct memory *m, struct hole *h)
+{
+    struct hole *after = h->next;
+    if (h->kept != after->kept)
+        hole_empty(m, h->kept ? h : after);
+    h->size += after->size, h->next = after->next;
+    free(after);
+}
+
 /* One more, together with those beside it.  Without memory for it its addresses are lost until the
  * slab goes. */
-static void hole_add(struct slab *s, char *mem, size_t size)
+static void hole_add(struct memory *m, struct slab *s, char *mem, size_t size, bool keep)
 {
-    struct hole **at = &s->holes, *before = NULL;
+    struct hole **at = &s->holes, *before = NULL, *h = malloc(sizeof *h);
+    if (!h) {
+        madvise(mem, size, MADV_DONTNEED);
+        return;
+    }
     while (*at && (*at)->at < mem)
         before = *at, at = &before->next;
-    struct hole *h = *at;
-    if (before && before->at + before->size == mem) {
-        before->size += size;
-        if (h && mem + size == h->at)
-            before->size += h->size, before->next = h->next, free(h);
-    } else if (h && mem + size == h->at) {
-        h->at = mem, h->size += size;
-    } else if ((h = malloc(sizeof *h))) {
-        *h = (struct hole){*at, mem, size};
-        *at = h;
-    }
+    *h = (struct hole){*at, mem, size, keep};
+    *at = h;
+    if (keep)
+        m->kept += size;
+    else
+        hole_empty(m, h);
+    if (h->next && mem + size == h->next->at)
+        hole_join(m, h);
+    if (before && before->at + before->size == mem)
+        hole_join(m, before);
 }
 
 void *memory_alloc(struct memory *m, size_t bytes)
@@ -104,8 +132,10 @@ void *memory_alloc(struct memory *m, size_t bytes)
     size_t size = rounded(bytes ? bytes : 1, PAGE);
     struct slab *s = m->slabs;
     void *mem = size > ALONE ? NULL : hole_take(m, size);
-    if (mem)
+    if (mem) {
+        m->in_use += size;
         return mem;
+    }
     if (size > ALONE)
         s = slab_new(m, rounded(size, HUGE));
     else if (!s || s->size - s->used < size)
@@ -115,17 +145,43 @@ void *memory_alloc(struct memory *m, size_t bytes)
     mem = s->at + s->used;
     s->used += size;
     s->buffers++;
+    m->in_use += size;
     return mem;
 }
 
-static void slab_drop(struct slab **at)
+static void slab_drop(struct memory *m, struct slab **at)
 {
     struct slab *s = *at;
     *at = s->next;
-    for (struct hole *h; (h = s->holes); free(h))
+    for (struct hole *h; (h = s->holes); free(h)) {
         s->holes = h->next;
+        m->kept -= h->kept ? h->size : 0;
+    }
     munmap(s->at, s->size);
     free(s);
+}
+
+static bool slab_keeps(const struct slab *s)
+{
+    for (const struct hole *h = s->holes; h; h = h->next)
+        if (h->kept)
+            return true;
+    return false;
+}
+
+/* Nothing is kept any more. */
+static void give_back(struct memory *m)
+{
+    for (struct slab **at = &m->slabs; *at;) {
+        if ((*at)->buffers == 0) {
+            slab_drop(m, at);
+            continue;
+        }
+        for (struct hole *h = (*at)->holes; h; h = h->next)
+            if (h->kept)
+                hole_empty(m, h);
+        at = &(*at)->next;
+    }
 }
 
 void memory_release(struct memory *m, void *mem, size_t bytes)
@@ -136,16 +192,19 @@ void memory_release(struct memory *m, void *mem, size_t bytes)
         return;
     while ((char *)mem < (*at)->at || (char *)mem >= (*at)->at + (*at)->size)
         at = &(*at)->next;
-    if (--(*at)->buffers == 0) {
-        slab_drop(at);
-        return;
-    }
-    madvise(mem, size, MADV_DONTNEED); /* zeros when it is handed out again */
-    hole_add(*at, mem, size);
+    m->in_use -= size;
+    size_t most = m->in_use < KEPT ? m->in_use : KEPT;
+    bool keep = size <= ALONE && m->kept + size <= most;
+    hole_add(m, *at, mem, size, keep);
+    if (--(*at)->buffers == 0 && !slab_keeps(*at))
+        slab_drop(m, at);
+    if (m->kept > m->in_use)
+        give_back(m);
 }
 
 void memory_free(struct memory *m)
 {
     while (m->slabs)
-        slab_drop(&m->slabs);
+        slab_drop(m, &m->slabs);
+    m->in_use = 0;
 }

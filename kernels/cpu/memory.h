@@ -2,10 +2,12 @@
  *
  * A run that keeps every site has thousands of buffers, and touching fresh pages of 4 KiB one by
  * one costs as much as computing what goes into them.  So buffers are cut one after the other from
- * slabs that the kernel may back with pages of 2 MiB.  A released buffer gives its pages back at
- * once, which leaves zeros, and its place to the next one that fits: the kernel fills holes in huge
- * pages again in its own time, so that holes left alone would become memory that grows.  A slab
- * goes with the last of its buffers.  One thread at a time.  Tested in tests/kernels/test_memory.c.
+ * slabs that the kernel may back with pages of 2 MiB.  A released buffer gives its place to the
+ * next one that fits: the kernel fills holes in huge pages again in its own time, so that holes
+ * left alone would become memory that grows.  Its pages stay for that next one, since clearing new
+ * ones takes the kernel five times as long as clearing these, but never more of them than are in
+ * use, and at most 256 MiB; beyond that they go back at once, and a slab with the last of its
+ * buffers. One thread at a time.  Tested in tests/kernels/test_memory.c.
  */
 #ifndef KN_CPU_MEMORY_H
 #define KN_CPU_MEMORY_H
@@ -16,7 +18,8 @@ struct slab;
 
 /* Zero-initialised: none. */
 struct memory {
-    struct slab *slabs; /* the first is the one that is cut from */
+    struct slab *slabs;  /* the first is the one that is cut from */
+    size_t in_use, kept; /* bytes of buffers, and of the pages that stay of released ones */
 };
 
 /* Page-aligned and zeroed; NULL when there is none left. */

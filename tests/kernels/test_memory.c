@@ -89,6 +89,35 @@ static void test_memory_goes_back(void **state)
     memory_release(&m, NULL, 0);
 }
 
+/* What is released beside as much that is in use is there for the next buffers, as zeros, and goes
+ * with the rest. */
+static void test_pages_are_used_again(void **state)
+{
+    (void)state;
+    enum { EACH = 1 << 20, MANY = 64 };
+    struct memory m = {0};
+    void *stay[MANY], *go[MANY];
+    for (int i = 0; i < MANY; i++)
+        stay[i] = memory_alloc(&m, EACH);
+    for (int turn = 0; turn < 3; turn++) {
+        for (int i = 0; i < MANY; i++) {
+            assert_non_null(go[i] = memory_alloc(&m, EACH));
+            assert_true(is_zero(go[i], EACH));
+            memset(go[i], 1 + turn, EACH);
+        }
+        assert_int_equal(m.kept, 0);
+        for (int i = MANY; i-- > 0;)
+            memory_release(&m, go[i], EACH);
+        assert_int_equal(m.kept, (size_t)MANY * EACH);
+    }
+    for (int i = 0; i < MANY; i++) {
+        memory_release(&m, stay[i], EACH);
+        assert_true(m.kept <= m.in_use);
+    }
+    assert_null(m.slabs);
+    assert_int_equal(m.kept, 0);
+}
+
 /* Buffers of many sizes come and go, some of them seldom: all of them together hold little more
  * than they are. */
 static void test_places_are_taken_again(void **state)
@@ -136,6 +165,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_buffers_are_apart_and_zero),
         cmocka_unit_test(test_memory_goes_back),
+        cmocka_unit_test(test_pages_are_used_again),
         cmocka_unit_test(test_places_are_taken_again),
         cmocka_unit_test(test_what_cannot_be_had),
     };
