@@ -264,6 +264,22 @@ float kn_alibi_slope(int64_t h, int64_t n);
  * infinite, that infinity; a NaN is in the sum. */
 double kn_log_sum_exp(const float *x, int64_t n);
 
+/* Of n >= 1 rows of KN_COLUMNS columns side by side in host memory, x[row][column]: means over the
+ * rows, each summed in double and in the order of the rows, `variance` about `mean`; the same bits
+ * on every processor.  False where an element is not finite: *out then says nothing. */
+enum { KN_COLUMNS = 16 };
+struct kn_columns {
+    double mean[KN_COLUMNS], variance[KN_COLUMNS], root[KN_COLUMNS]; /* root: of sqrt(|x|) */
+    double pos[KN_COLUMNS], neg[KN_COLUMNS]; /* of x where it is above (below) 0, else of 0 */
+    float min[KN_COLUMNS], max[KN_COLUMNS];
+    int32_t pos_count[KN_COLUMNS]; /* rows above 0 */
+};
+bool kn_columns(const float *x, int64_t n, struct kn_columns *out);
+/* The bins of n floats in host memory by magnitude, two an octave (2^e, 1.5 * 2^e), `half` <= 128
+ * for each sign: half + k, or where x < 0 half - 1 - k.  k = 0 lies below 2^low, k = 1 from there
+ * on, and the last one has no upper end. */
+void kn_bins(const float *x, int64_t n, int low, int half, uint8_t *bin);
+
 /* Run one call.  KN_BAD_CALL is our own bug: the engine asserts on it. */
 static inline enum kn_status kn_run(struct kn_backend *be, const struct kn_call *call)
 {

@@ -169,6 +169,8 @@ int batch_run_from(const struct batch_source *s, const struct batch_work *w, str
         rc = compute(b, e);
         for (int32_t i = 0; i < b->n && !rc; i++)
             rc = w->done(w->user, &b->slot[i].piece, b->slot[i].pair, e);
+        if (!rc && w->all_done)
+            rc = w->all_done(w->user, e);
         int64_t unit = b->slot[0].piece.unit;
         if (!rc && w->unit_done && !(b->waiting.tokens && b->waiting.unit == unit))
             rc = w->unit_done(w->user, unit, &b->next, e);

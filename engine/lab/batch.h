@@ -23,6 +23,9 @@ struct batch_work {
     size_t cache_bytes;
     batch_fn *done; /* called once per piece, in the order of the set */
     void *user;
+    /* Called behind the last piece of a batch, while all its pieces and pairs are as `done` saw
+     * them.  May be NULL. */
+    int (*all_done)(void *user, struct err *e);
     /* Called when all pieces of a unit (units.h) were handed out, of which there is at least one;
      * the next one begins at the place.  A batch is of one unit.  May be NULL. */
     int (*unit_done)(void *user, int64_t unit, const struct texts_place *next, struct err *e);

@@ -87,10 +87,17 @@ void stats_free(struct stats *s);
 const struct stats_site *stats_find(const struct stats *s, const char *name);
 
 /* Values of chosen rows of a piece, in host memory: v [rows, ...] as run_view gives rows [0,
- * p->n), or pattern_take.  row[n] ascending; `center` [elements], subtracted first, or NULL.
- * Elements are shared out to the threads of `be` (kn_each). */
-void stats_add(struct stats_site *s, struct kn_backend *be, const struct kn_view *v,
-               const int32_t *row, int32_t n, const struct text_piece *p, const float *center);
+ * p->n), or pattern_take.  row[n] ascending. */
+struct stats_piece {
+    const struct text_piece *p;
+    struct kn_view v;
+    const int32_t *row;
+    int32_t n;
+};
+/* n pieces, in their order; `center` [elements], subtracted first, or NULL.  Elements are shared
+ * out to the threads of `be` (kn_each). */
+void stats_add(struct stats_site *s, struct kn_backend *be, const struct stats_piece *piece,
+               int32_t n, const float *center);
 /* A context among those of a unit, if it is one of the strongest; of equal ones the first stays. */
 void stats_context(struct stats_site *s, int64_t unit, float value, int64_t text, int64_t pos,
                    const int32_t tokens[STATS_CONTEXT]);

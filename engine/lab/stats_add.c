@@ -1,9 +1,11 @@
-/* stats_add.c - a block of values into the statistics of a hook (see stats.h).
+/* stats_add.c - values of a batch into the statistics of a hook (see stats.h).
  *
- * Elements are taken in tiles of a few columns, so that a tile's values and histograms lie in the
- * nearest cache, and by several threads, each of which has elements of its own.  Every column is
- * added by the same operations in the same order wherever it stands: the bits depend on the piece
- * alone. */
+ * Elements are taken in strips of a few columns, so that a strip's values and histograms lie in the
+ * nearest cache while all pieces of the batch are added, and by several threads, each of which has
+ * elements of its own.  Every column is added by the same operations in the same order wherever it
+ * stands: the bits depend on the pieces alone.
+ */
+#include <assert.h>
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
@@ -11,32 +13,30 @@
 #include "lab/stats.h"
 
 enum {
-    TILE = 16,
-    SHARE = 32768 /* values from which on a thread is worth waking */
+    TILE = KN_COLUMNS,
+    STRIP = 4 * TILE, /* columns that are read together: what lies in one row is near in memory */
+    SHARE = 32768     /* values from which on a thread is worth waking */
 };
 
 /* ---- bins ---- */
 
 enum {
     HALF = STATS_BINS / 2,
-    LEAST = (127 - 8) * 2 /* 2^-8 in half octaves, as exponent and first bit of a float are */
+    LOW = -8 /* 2^-8 is the least bound beside 0 */
 };
 
 int stats_bin(float x)
 {
-    uint32_t bits;
-    memcpy(&bits, &x, sizeof bits);
-    int k = (int)((bits & 0x7fffffff) >> 22) - LEAST + 1, mirror = x < 0 ? STATS_BINS - 1 : 0;
-    k = k < 0 ? 0 : k;
-    k = k < HALF ? k : HALF - 1;
-    return (HALF + k) ^ mirror; /* no branches: signs are as good as random */
+    uint8_t bin;
+    kn_bins(&x, 1, LOW, HALF, &bin);
+    return bin;
 }
 
 void stats_edges(double edge[STATS_BINS + 1])
 {
     edge[HALF] = 0;
     for (int k = 1; k <= HALF; k++) {
-        double v = k == HALF ? INFINITY : ldexp(1 + 0.5 * ((k - 1) % 2), (k - 1) / 2 - 8);
+        double v = k == HALF ? INFINITY : ldexp(1 + 0.5 * ((k - 1) % 2), (k - 1) / 2 + LOW);
         edge[HALF + k] = v, edge[HALF - k] = -v;
     }
 }
@@ -97,120 +97,80 @@ static void unit_seen(struct stats_site *s, int64_t unit, float value, const str
 
 /* ---- moments ---- */
 
-/* Values of rows of a tile: [row][column], finite. */
+/* Values of rows of some columns, which are finite where they are added: [row][column]. */
 struct tile {
     float x[STATS_BLOCK][TILE];
-    int32_t n; /* rows */
 };
 
-struct sums {
-    double mean[TILE], variance[TILE], root[TILE], pos[TILE], neg[TILE];
-    float min[TILE], max[TILE];
-    int32_t pos_count[TILE];
-};
-
-static void tile_sums(const struct tile *t, struct sums *out)
+/* Sums of nb values of each of `columns` elements into those from `at` on. */
+static void elements_add(struct stats_site *s, int64_t at, int columns, const struct kn_columns *b,
+                         int32_t nb)
 {
-    struct sums s = {0};
-    double n = t->n, sum[TILE] = {0};
-    for (int i = 0; i < TILE; i++)
-        s.min[i] = s.max[i] = t->x[0][i];
-    for (int32_t r = 0; r < t->n; r++)
-        for (int i = 0; i < TILE; i++) {
-            float x = t->x[r][i], pos = x > 0 ? x : 0, neg = x < 0 ? x : 0;
-            sum[i] += (double)x;
-            s.pos[i] += (double)pos, s.neg[i] += (double)neg;
-            s.pos_count[i] += x > 0;
-            s.min[i] = x < s.min[i] ? x : s.min[i];
-            s.max[i] = x > s.max[i] ? x : s.max[i];
-        }
-    for (int32_t r = 0; r < t->n; r++)
-        for (int i = 0; i < TILE; i++)
-            s.root[i] += (double)sqrtf(fabsf(t->x[r][i]));
-    for (int i = 0; i < TILE; i++)
-        s.mean[i] = sum[i] / n, s.pos[i] /= n, s.neg[i] /= n, s.root[i] /= n;
-    for (int32_t r = 0; r < t->n; r++)
-        for (int i = 0; i < TILE; i++) {
-            double d = (double)t->x[r][i] - s.mean[i];
-            s.variance[i] += d * d;
-        }
-    for (int i = 0; i < TILE; i++)
-        s.variance[i] /= n;
-    *out = s;
-}
-
-/* Sums of column i, of nb values, into element `at`. */
-static void element_add(struct stats_site *s, int64_t at, const struct sums *b, int i, int32_t nb)
-{
-    int64_t n = stat_count(s, STAT_count)[at] += nb;
-    double share = nb / (double)n, *mean = &stat_mean(s, STAT_mean)[at], d = b->mean[i] - *mean;
     const struct {
         enum stat k;
-        double v;
-    } means[] = {{STAT_variance, b->variance[i]},
-                 {STAT_sqrt_abs_mean, b->root[i]},
-                 {STAT_pos_mass, b->pos[i]},
-                 {STAT_neg_mass, b->neg[i]}};
-    *mean += d * share;
+        const double *v;
+    } means[] = {{STAT_variance, b->variance},
+                 {STAT_sqrt_abs_mean, b->root},
+                 {STAT_pos_mass, b->pos},
+                 {STAT_neg_mass, b->neg}};
+    int64_t *count = stat_count(s, STAT_count) + at, *pos = stat_count(s, STAT_pos_count) + at;
+    double *mean = stat_mean(s, STAT_mean) + at, share[TILE], apart[TILE];
+    float *min = stat_bound(s, STAT_min) + at, *max = stat_bound(s, STAT_max) + at;
+    for (int i = 0; i < columns; i++) {
+        double d = b->mean[i] - mean[i];
+        count[i] += nb, pos[i] += b->pos_count[i];
+        share[i] = nb / (double)count[i];
+        mean[i] += d * share[i];
+        apart[i] = d * d * share[i] * (1 - share[i]);
+        min[i] = b->min[i] < min[i] ? b->min[i] : min[i];
+        max[i] = b->max[i] > max[i] ? b->max[i] : max[i];
+    }
     for (size_t k = 0; k < sizeof means / sizeof *means; k++) {
-        double *m = &stat_mean(s, means[k].k)[at];
-        *m += (means[k].v - *m) * share;
+        double *m = stat_mean(s, means[k].k) + at;
+        for (int i = 0; i < columns; i++)
+            m[i] += (means[k].v[i] - m[i]) * share[i];
     }
-    stat_mean(s, STAT_variance)[at] += d * d * share * (1 - share);
-    stat_count(s, STAT_pos_count)[at] += b->pos_count[i];
-    float *min = &stat_bound(s, STAT_min)[at], *max = &stat_bound(s, STAT_max)[at];
-    *min = b->min[i] < *min ? b->min[i] : *min;
-    *max = b->max[i] > *max ? b->max[i] : *max;
+    for (int i = 0; i < columns; i++)
+        stat_mean(s, STAT_variance)[at + i] += apart[i];
 }
 
+/* n rows of a tile into `columns` elements from `first` on; *sums: what kn_columns gave. */
 static void tile_add(struct stats_site *s, int64_t first, int columns, const struct tile *t,
-                     struct sums *sums)
+                     int32_t n, const struct kn_columns *sums)
 {
-    if (!t->n)
-        return;
     uint8_t bin[STATS_BLOCK][TILE];
-    tile_sums(t, sums);
-    for (int32_t r = 0; r < t->n; r++)
-        for (int i = 0; i < TILE; i++)
-            bin[r][i] = (uint8_t)stats_bin(t->x[r][i]);
-    for (int i = 0; i < columns; i++) {
-        int64_t *h = s->histogram + (first + i) * STATS_BINS;
-        element_add(s, first + i, sums, i, t->n);
-        for (int32_t r = 0; r < t->n; r++)
-            h[bin[r][i]]++;
-    }
+    int64_t *h = s->histogram + first * STATS_BINS;
+    elements_add(s, first, columns, sums, n);
+    kn_bins(t->x[0], (int64_t)n * TILE, LOW, HALF, bin[0]);
+    for (int32_t r = 0; r < n; r++)
+        if (columns == TILE)
+            for (int i = 0; i < TILE; i++)
+                h[i * STATS_BINS + bin[r][i]]++;
+        else
+            for (int i = 0; i < columns; i++)
+                h[i * STATS_BINS + bin[r][i]]++;
 }
 
-/* By the bits of exponents, which compilers can do for several at once. */
-static bool is_finite(const struct tile *t)
-{
-    const uint32_t exponent = 0x7f800000;
-    uint32_t bits[TILE], found = 0;
-    for (int32_t r = 0; r < t->n; r++) {
-        memcpy(bits, t->x[r], sizeof bits);
-        for (int i = 0; i < TILE; i++)
-            found |= (bits[i] & exponent) == exponent;
-    }
-    return !found;
-}
-
-/* Column by column, without what is not finite. */
+/* Column by column, without what is not finite; of the sums the maxima are good then. */
 static void tile_add_finite(struct stats_site *s, int64_t first, int columns, const struct tile *t,
-                            struct sums *sums)
+                            int32_t n, struct kn_columns *sums)
 {
-    struct tile one = {0};
+    struct tile one = {{{0}}};
     for (int i = 0; i < columns; i++) {
-        struct sums own;
-        one.n = 0;
-        for (int32_t r = 0; r < t->n; r++)
+        struct kn_columns own;
+        int32_t m = 0;
+        for (int32_t r = 0; r < n; r++)
             if (isfinite(t->x[r][i]))
-                one.x[one.n++][0] = t->x[r][i];
-        tile_add(s, first + i, 1, &one, &own);
-        sums->max[i] = one.n ? own.max[0] : -INFINITY;
+                one.x[m++][0] = t->x[r][i];
+        bool finite = !m || kn_columns(one.x[0], m, &own);
+        assert(finite);
+        if (m)
+            tile_add(s, first + i, 1, &one, m, &own);
+        sums->max[i] = m ? own.max[0] : -INFINITY;
     }
 }
 
-/* ---- a piece ---- */
+/* ---- pieces ---- */
 
 /* Where element i of a row lies. */
 static int64_t offset(const struct stats_site *s, const struct kn_view *v, int64_t i)
@@ -219,96 +179,109 @@ static int64_t offset(const struct stats_site *s, const struct kn_view *v, int64
                         : i * v->stride[1];
 }
 
-static void tile_take(const struct stats_site *s, const struct kn_view *v, const int32_t *row,
-                      int32_t n, int64_t first, int columns, const float *center, struct tile *t)
-{
-    int64_t at[TILE];
-    t->n = n;
-    for (int i = 0; i < columns; i++)
-        at[i] = offset(s, v, first + i);
-    bool together = columns == TILE && !center && at[TILE - 1] - at[0] == TILE - 1;
-    for (int32_t r = 0; r < n; r++) {
-        const float *x = kn_f32(v) + row[r] * v->stride[0];
-        if (together) /* whatever the strides, offsets rise */
-            memcpy(t->x[r], x + at[0], sizeof t->x[r]);
-        for (int i = 0; i < columns && !together; i++)
-            t->x[r][i] = x[at[i]] - (center ? center[first + i] : 0);
-        for (int i = columns; i < TILE; i++)
-            t->x[r][i] = 0;
-    }
-}
-
 /* What stats_add is called with. */
 struct piece_job {
     struct stats_site *s;
-    const struct kn_view *v;
-    const int32_t *row;
-    int32_t n;
-    const struct text_piece *p;
+    const struct stats_piece *piece;
+    int32_t n_pieces;
     const float *center;
     int64_t unit; /* elements, or heads, that one thread takes */
 };
 
-/* Norms of some heads, for their contexts. */
-static void heads_seen(void *ctx, int64_t unit)
+/* `columns` elements from `first` on, in rows row[n], to tiles side by side. */
+static void strip_take(const struct piece_job *j, const struct kn_view *v, const int32_t *row,
+                       int32_t n, int64_t first, int columns, struct tile *t)
 {
-    const struct piece_job *j = ctx;
-    const struct kn_view *v = j->v;
-    int64_t end = (unit + 1) * j->unit < j->s->units ? (unit + 1) * j->unit : j->s->units;
-    for (int64_t h = unit * j->unit; h < end; h++)
-        for (int32_t r = 0; r < j->n; r++) {
-            const float *x = kn_f32(v) + j->row[r] * v->stride[0] + h * v->stride[1];
-            double sum = 0;
-            for (int64_t d = 0; d < j->s->shape[1]; d++)
-                sum += (double)x[d * v->stride[2]] * (double)x[d * v->stride[2]];
-            unit_seen(j->s, h, (float)sqrt(sum), j->p, j->row[r]);
-        }
+    int64_t at[STRIP];
+    for (int i = 0; i < columns; i++)
+        at[i] = offset(j->s, v, first + i);
+    /* whatever the strides, offsets rise */
+    bool together = columns % TILE == 0 && !j->center && at[columns - 1] - at[0] == columns - 1;
+    for (int32_t r = 0; r < n; r++) {
+        const float *x = kn_f32(v) + row[r] * v->stride[0];
+        for (int k = 0; together && k < columns; k += TILE)
+            memcpy(t[k / TILE].x[r], x + at[0] + k, sizeof t->x[r]);
+        for (int i = 0; !together && i < columns; i++)
+            t[i / TILE].x[r][i % TILE] = x[at[i]] - (j->center ? j->center[first + i] : 0);
+        for (int i = columns; i % TILE; i++)
+            t[i / TILE].x[r][i % TILE] = 0;
+    }
 }
 
-/* A tile of columns, in rows [at, at + n) of the chosen ones. */
-static void tile_seen(const struct piece_job *j, int64_t first, int32_t at, int32_t n,
-                      struct tile *t)
+/* n rows of a tile, which are row[n] of a piece. */
+static void tile_seen(const struct piece_job *j, const struct text_piece *p, const int32_t *row,
+                      int32_t n, int64_t first, int columns, const struct tile *t)
 {
     struct stats_site *s = j->s;
-    int columns = s->n - first < TILE ? (int)(s->n - first) : TILE;
-    struct sums sums;
-    tile_take(s, j->v, j->row + at, n, first, columns, j->center, t);
-    if (is_finite(t))
-        tile_add(s, first, columns, t, &sums);
+    struct kn_columns sums;
+    if (kn_columns(t->x[0], n, &sums))
+        tile_add(s, first, columns, t, n, &sums);
     else
-        tile_add_finite(s, first, columns, t, &sums);
+        tile_add_finite(s, first, columns, t, n, &sums);
     for (int i = 0; s->units == s->n && s->top && i < columns; i++) {
         float least = s->top_value[(first + i) * s->top + s->top - 1];
         for (int32_t r = 0; r < n && sums.max[i] > least; r++)
-            unit_seen(s, first + i, t->x[r][i], j->p, j->row[at + r]);
+            unit_seen(s, first + i, t->x[r][i], p, row[r]);
+    }
+}
+
+/* A strip's rows, in blocks. */
+static void strip_seen(const struct piece_job *j, const struct stats_piece *p, int64_t first,
+                       int columns)
+{
+    struct tile t[STRIP / TILE];
+    for (int32_t at = 0, n; at < p->n; at += n) {
+        n = p->n - at < STATS_BLOCK ? p->n - at : STATS_BLOCK;
+        strip_take(j, &p->v, p->row + at, n, first, columns, t);
+        for (int i = 0; i < columns; i += TILE)
+            tile_seen(j, p->p, p->row + at, n, first + i, columns - i < TILE ? columns - i : TILE,
+                      &t[i / TILE]);
     }
 }
 
 static void columns_seen(void *ctx, int64_t unit)
 {
     const struct piece_job *j = ctx;
-    struct tile t = {0};
     int64_t end = (unit + 1) * j->unit < j->s->n ? (unit + 1) * j->unit : j->s->n;
-    for (int64_t first = unit * j->unit; first < end; first += TILE)
-        for (int32_t at = 0; at < j->n; at += STATS_BLOCK)
-            tile_seen(j, first, at, j->n - at < STATS_BLOCK ? j->n - at : STATS_BLOCK, &t);
+    for (int64_t first = unit * j->unit; first < end; first += STRIP)
+        for (int32_t k = 0; k < j->n_pieces; k++)
+            strip_seen(j, &j->piece[k], first, end - first < STRIP ? (int)(end - first) : STRIP);
 }
 
-/* fn over n things of `size` values at each row, some `step`s of them at once, shared out if there
- * are many. */
-static void share_out(struct piece_job *j, struct kn_backend *be, int64_t n, int64_t size,
-                      int64_t step, kn_each_fn *fn)
+/* Norms of some heads, for their contexts. */
+static void heads_seen(void *ctx, int64_t unit)
 {
-    int64_t least = SHARE / (size * (j->n + 1)) + 1;
+    const struct piece_job *j = ctx;
+    int64_t end = (unit + 1) * j->unit < j->s->units ? (unit + 1) * j->unit : j->s->units;
+    for (const struct stats_piece *p = j->piece; p < j->piece + j->n_pieces; p++)
+        for (int64_t h = unit * j->unit; h < end; h++)
+            for (int32_t r = 0; r < p->n; r++) {
+                const float *x = kn_f32(&p->v) + p->row[r] * p->v.stride[0] + h * p->v.stride[1];
+                double sum = 0;
+                for (int64_t d = 0; d < j->s->shape[1]; d++)
+                    sum += (double)x[d * p->v.stride[2]] * (double)x[d * p->v.stride[2]];
+                unit_seen(j->s, h, (float)sqrt(sum), p->p, p->row[r]);
+            }
+}
+
+/* fn over n things of `size` values at each of so many rows, some `step`s of them at once, shared
+ * out if there are many. */
+static void share_out(struct piece_job *j, struct kn_backend *be, int64_t rows, int64_t n,
+                      int64_t size, int64_t step, kn_each_fn *fn)
+{
+    int64_t least = SHARE / (size * (rows + 1)) + 1;
     j->unit = (least + step - 1) / step * step;
     kn_each(be, (n + j->unit - 1) / j->unit, fn, j);
 }
 
-void stats_add(struct stats_site *s, struct kn_backend *be, const struct kn_view *v,
-               const int32_t *row, int32_t n, const struct text_piece *p, const float *center)
+void stats_add(struct stats_site *s, struct kn_backend *be, const struct stats_piece *piece,
+               int32_t n, const float *center)
 {
-    struct piece_job j = {s, v, row, n, p, center, 0};
-    share_out(&j, be, s->n, 1, TILE, columns_seen);
+    struct piece_job j = {.s = s, .piece = piece, .n_pieces = n, .center = center};
+    int64_t rows = 0;
+    for (int32_t k = 0; k < n; k++)
+        rows += piece[k].n;
+    share_out(&j, be, rows, s->n, 1, STRIP, columns_seen);
     if (s->units < s->n && s->top)
-        share_out(&j, be, s->units, s->n / s->units, 1, heads_seen);
+        share_out(&j, be, rows, s->units, s->n / s->units, 1, heads_seen);
 }

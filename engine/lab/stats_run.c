@@ -17,9 +17,15 @@ struct job {
     const struct stats_work *w;
     int64_t tokens; /* taken by this rank, with those of an earlier run on rank 0 */
     float **peak;   /* [s->n], or NULL */
-    int32_t *row;
-    float *together; /* chosen elements at each row */
-    float *shares;   /* of a pattern, at each row */
+
+    /* of the batch at hand, for which there is room for `cap` rows */
+    struct stats_piece piece[RUN_TOGETHER_MAX];
+    struct run *run[RUN_TOGETHER_MAX];
+    int32_t n, rows;              /* pieces; rows of all of them */
+    int32_t at[RUN_TOGETHER_MAX]; /* rows before each */
+    int32_t *row;                 /* [rows], those that are taken first of each piece's */
+    float *together;              /* [rows] chosen elements */
+    float *shares;                /* [rows] of a pattern */
     int32_t cap;
 };
 
@@ -81,8 +87,9 @@ static int rows_room(struct job *j, int32_t n, struct err *e)
     return 0;
 }
 
-/* A pattern's numbers, some rows of it at a time: all would be as much as the rest of a layer. */
-static int shares_get(struct job *j, struct run *r, struct site_ref site, int32_t n,
+/* A pattern's numbers, to `shares`, some rows of it at a time: all would be as much as the rest of
+ * a layer. */
+static int shares_get(struct job *j, struct run *r, struct site_ref site, int32_t n, float *shares,
                       struct kn_view *out, struct err *e)
 {
     enum { ROWS = 64 };
@@ -94,44 +101,79 @@ static int shares_get(struct job *j, struct run *r, struct site_ref site, int32_
         struct host_view host = {0};
         rc = run_view(r, site, a, a + ROWS < n ? a + ROWS : n, &v, e);
         if (!rc && !(rc = host_view_get(&host, j->w->m->be, &v, e)))
-            pattern_take(cfg, &host.v, a, j->shares + a * heads * numbers);
+            pattern_take(cfg, &host.v, a, shares + a * heads * numbers);
         host_view_drop(&host);
     }
-    *out = kn_view3(j->shares, KN_F32, n, heads, numbers);
+    *out = kn_view3(shares, KN_F32, n, heads, numbers);
     return rc;
 }
 
-/* A hook's values at a piece's rows, which host_view_drop lets go of. */
-static int values_get(struct job *j, struct run *r, struct site_ref site, int32_t n,
-                      struct host_view *out, struct err *e)
+/* A hook's values at the rows of the batch's k-th piece, which host_view_drop lets go of. */
+static int values_get(struct job *j, int32_t k, struct site_ref site, struct host_view *out,
+                      struct err *e)
 {
+    const struct config *cfg = &j->w->m->cfg;
+    int32_t n = j->piece[k].p->n;
     struct kn_view v;
     if (site.id == SITE_PATTERN)
-        return shares_get(j, r, site, n, &out->v, e);
-    int rc = run_view(r, site, 0, n, &v, e);
+        return shares_get(j, j->run[k], site, n,
+                          j->shares + (int64_t)j->at[k] * cfg->n_heads * pattern_numbers(cfg),
+                          &out->v, e);
+    int rc = run_view(j->run[k], site, 0, n, &v, e);
     return rc ? rc : host_view_get(out, j->w->m->be, &v, e);
 }
 
-static int add_piece(void *user, const struct text_piece *p, struct pair *pair, struct err *e)
+/* A piece is one of the batch. */
+static int take_piece(void *user, const struct text_piece *p, struct pair *pair, struct err *e)
+{
+    struct job *j = user;
+    int rc = rows_room(j, j->rows + p->n, e);
+    if (rc)
+        return rc;
+    j->piece[j->n] = (struct stats_piece){
+        .p = p, .n = token_filter_rows(j->w->filter, p, j->row + j->rows)};
+    j->run[j->n] = pair_shown(pair), j->at[j->n++] = j->rows, j->rows += p->n;
+    return 0;
+}
+
+/* One hook of all pieces. */
+static int site_add(struct job *j, int i, struct err *e)
+{
+    struct stats *to = &j->unit.s;
+    struct stats_site *s = &to->site[i];
+    struct host_view host[RUN_TOGETHER_MAX] = {0};
+    int rc = 0;
+    for (int32_t k = 0; k < j->n && !rc; k++) {
+        struct stats_piece *p = &j->piece[k];
+        rc = values_get(j, k, s->site, &host[k], e);
+        p->v = host[k].v;
+        if (!rc)
+            coactivation_take(&to->together, s->site, &p->v, p->row, p->n,
+                              j->together + (int64_t)j->at[k] * to->together.n);
+    }
+    if (!rc)
+        stats_add(s, j->w->m->be, j->piece, j->n, j->peak ? j->peak[i] : NULL);
+    for (int32_t k = 0; k < j->n; k++)
+        host_view_drop(&host[k]);
+    return rc;
+}
+
+/* All pieces of a batch are there. */
+static int add_batch(void *user, struct err *e)
 {
     struct job *j = user;
     struct stats *to = &j->unit.s;
-    struct run *r = pair_shown(pair);
-    int rc = rows_room(j, p->n, e);
-    int32_t n = rc ? 0 : token_filter_rows(j->w->filter, p, j->row);
-    for (int i = 0; i < to->n && n && !rc; i++) {
-        struct stats_site *s = &to->site[i];
-        struct host_view host = {0};
-        if (!(rc = values_get(j, r, s->site, p->n, &host, e))) {
-            stats_add(s, j->w->m->be, &host.v, j->row, n, p, j->peak ? j->peak[i] : NULL);
-            coactivation_take(&to->together, s->site, &host.v, j->row, n, j->together);
-        }
-        host_view_drop(&host);
+    int rc = 0;
+    for (int32_t k = 0; k < j->n; k++)
+        j->piece[k].row = j->row + j->at[k];
+    for (int i = 0; i < to->n && !rc; i++)
+        rc = site_add(j, i, e);
+    for (int32_t k = 0; k < j->n && !rc; k++) {
+        int32_t n = j->piece[k].n;
+        coactivation_add(&to->together, j->together + (int64_t)j->at[k] * to->together.n, n);
+        to->tokens += n, j->tokens += n;
     }
-    if (!rc)
-        coactivation_add(&to->together, j->together, n);
-    to->tokens += rc ? 0 : n;
-    j->tokens += rc ? 0 : n;
+    j->n = j->rows = 0;
     return rc;
 }
 
@@ -198,8 +240,9 @@ static int run(struct job *j, struct err *e)
                               .n_keep = s->n,
                               .stops = true,
                               .cache_bytes = j->w->cache_bytes,
-                              .done = add_piece,
+                              .done = take_piece,
                               .user = j,
+                              .all_done = add_batch,
                               .unit_done = unit_done,
                               .rest = between};
     int rc = keep ? 0 : err_memory(e, "statistics");

@@ -147,6 +147,26 @@ static const struct isa *const ISAS[KN_CPU_COUNT] = {
 #endif
 };
 
+/* What this machine has, of what gives the same bits everywhere. */
+static const struct isa *isa_best(void)
+{
+    static _Atomic(const struct isa *) best;
+    const struct isa *now = atomic_load_explicit(&best, memory_order_relaxed);
+    if (!now)
+        atomic_store_explicit(&best, now = ISAS[kn_cpu_best()], memory_order_relaxed);
+    return now;
+}
+
+bool kn_columns(const float *x, int64_t n, struct kn_columns *out)
+{
+    return isa_best()->columns(x, n, out);
+}
+
+void kn_bins(const float *x, int64_t n, int low, int half, uint8_t *bin)
+{
+    isa_best()->bins(x, n, low, half, bin);
+}
+
 static int threads_default(void)
 {
     cpu_set_t set;

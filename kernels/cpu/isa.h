@@ -55,6 +55,8 @@ struct isa {
     void (*lse)(const float *x, int64_t n, float out[2]);
     void (*topk)(const float *x, int64_t n, int64_t k, float *val, int32_t *idx);
     int64_t (*count_greater)(const float *x, int64_t n, float v);
+    bool (*columns)(const float *x, int64_t n, struct kn_columns *out);       /* kn_columns */
+    void (*bins)(const float *x, int64_t n, int low, int half, uint8_t *bin); /* kn_bins */
 };
 
 extern const struct isa isa_portable;

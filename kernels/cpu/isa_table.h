@@ -4,6 +4,7 @@
 #define KN_CPU_ISA_TABLE_H
 
 #include "isa.h"
+#include "row_columns.h"
 #include "row_gemm_quant.h"
 #include "row_reduce.h"
 
@@ -13,7 +14,7 @@
         .gemm_chain = row_gemm_chain, .widen = row_widen, .act = row_act,                 \
         .act_slope = row_act_slope, .scale_cap = row_scale_cap, .softmax = row_softmax,   \
         .sum = row_sum, .sum_squares = row_sum_squares, .lse = row_lse, .topk = row_topk, \
-        .count_greater = row_count_greater,                                               \
+        .count_greater = row_count_greater, .columns = row_columns, .bins = row_bins,     \
     }
 
 #endif

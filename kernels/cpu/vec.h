@@ -10,6 +10,7 @@
 
 #include "../kn.h"
 
+#include <math.h>
 #include <string.h>
 #if defined(__AVX2__)
 #include <immintrin.h>
@@ -98,6 +99,11 @@ INLINE vf v_min(vf a, vf b)
     return (vf)_mm512_min_ps((__m512)a, (__m512)b);
 }
 
+INLINE vf v_sqrt(vf x)
+{
+    return (vf)_mm512_sqrt_ps((__m512)x);
+}
+
 /* x * 2^n for whole n */
 INLINE vf v_scale(vf x, vf n)
 {
@@ -174,6 +180,11 @@ INLINE vf v_min(vf a, vf b)
     return (vf)_mm256_min_ps((__m256)a, (__m256)b);
 }
 
+INLINE vf v_sqrt(vf x)
+{
+    return (vf)_mm256_sqrt_ps((__m256)x);
+}
+
 INLINE unsigned v_gt_bits(vf a, vf b)
 {
     return (unsigned)_mm256_movemask_ps(_mm256_cmp_ps((__m256)a, (__m256)b, _CMP_GT_OQ));
@@ -238,6 +249,13 @@ INLINE vf v_max(vf a, vf b)
 INLINE vf v_min(vf a, vf b)
 {
     return v_select(a < b, a, b);
+}
+
+INLINE vf v_sqrt(vf x)
+{
+    for (int i = 0; i < VL; i++)
+        x[i] = sqrtf(x[i]);
+    return x;
 }
 
 INLINE unsigned v_gt_bits(vf a, vf b)

@@ -520,7 +520,7 @@ static void not_finite(void **state)
     struct kn_backend *be = kn_open(&(struct kn_options){.backend = "cpu", .cpu = -1}, why,
                                     sizeof why);
     assert_non_null(be);
-    stats_add(&s.site[0], be, &v, row, 4, &p, NULL);
+    stats_add(&s.site[0], be, &(struct stats_piece){&p, v, row, 4}, 1, NULL);
     kn_close(be);
     const struct stats_site *k = s.site;
     assert_int_equal(stat_count(k, STAT_count)[0], 4);

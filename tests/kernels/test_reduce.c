@@ -1,7 +1,9 @@
-/* test_reduce.c - topk, lse, rank. */
+/* test_reduce.c - topk, lse, rank; sums over columns. */
 #include "ktest.h"
 
 #include <math.h>
+
+#include "cpu/isa.h"
 
 static int free_all(void **state)
 {
@@ -178,9 +180,88 @@ static void test_rank(void **state)
     }
 }
 
+/* ---- columns ---- */
+
+/* One column, by the same operations one after the other. */
+static void column_reference(const float *x, int64_t n, struct kn_columns *out, int c)
+{
+    double sum = 0, square = 0, root = 0, pos = 0, neg = 0;
+    out->min[c] = out->max[c] = x[c], out->pos_count[c] = 0;
+    for (int64_t r = 0; r < n; r++) {
+        float v = x[r * KN_COLUMNS + c];
+        sum += (double)v, root += (double)sqrtf(fabsf(v));
+        pos += v > 0 ? (double)v : 0, neg += v < 0 ? (double)v : 0;
+        out->pos_count[c] += v > 0;
+        out->min[c] = fminf(out->min[c], v), out->max[c] = fmaxf(out->max[c], v);
+    }
+    double mean = sum / (double)n;
+    for (int64_t r = 0; r < n; r++) {
+        double d = (double)x[r * KN_COLUMNS + c] - mean;
+        square += d * d;
+    }
+    out->mean[c] = mean, out->variance[c] = square / (double)n, out->root[c] = root / (double)n;
+    out->pos[c] = pos / (double)n, out->neg[c] = neg / (double)n;
+}
+
+/* The same bits on this machine's best instruction set and on none. */
+static void test_columns(void **state)
+{
+    (void)state;
+    for (int64_t n = 1; n <= 65; n += n < 4 ? 1 : 30) {
+        struct kn_view v = KT(KN_F32, 0, n, KN_COLUMNS);
+        float *x = v.data;
+        struct kn_columns want, got;
+        for (int64_t i = 0; i < n; i++)
+            x[i * KN_COLUMNS + i % KN_COLUMNS] = i % 2 ? 0.0f : -0.0f;
+        for (int c = 0; c < KN_COLUMNS; c++)
+            column_reference(x, n, &want, c);
+        assert_true(kn_columns(x, n, &got));
+        assert_memory_equal(&got, &want, sizeof want);
+        assert_true(isa_portable.columns(x, n, &got));
+        assert_memory_equal(&got, &want, sizeof want);
+        x[n * KN_COLUMNS - 1] = n % 2 ? NAN : -INFINITY;
+        assert_false(kn_columns(x, n, &got) || isa_portable.columns(x, n, &got));
+        kt_free();
+    }
+}
+
+/* By counting the bounds that |x| reaches. */
+static int bin_reference(float x, int low, int half)
+{
+    int k = 0;
+    for (; k < half - 1; k++)
+        if (fabs((double)x) < ldexp(1 + 0.5 * (k % 2), k / 2 + low))
+            break;
+    return x < 0 ? half - 1 - k : half + k;
+}
+
+static void test_bins(void **state)
+{
+    (void)state;
+    enum { LOW = -3, HALF = 8 };
+    static const float AT[] = {0, -0.0f, 0.125f, 0.1875f, -0.125f, 1, -1.5f, 3e38f, -3e38f, 1e-40f};
+    for (int64_t n = 1; n < 40; n++) {
+        struct kn_view v = KT(KN_F32, 0, n);
+        float *x = v.data;
+        uint8_t *bin = kt_alloc((size_t)n), *plain = kt_alloc((size_t)n);
+        kt_fill(&v, -3, 3);
+        for (int64_t i = 0; i < n; i += 2)
+            x[i] = AT[(n + i) % (int64_t)(sizeof AT / sizeof *AT)];
+        kn_bins(x, n, LOW, HALF, bin);
+        isa_portable.bins(x, n, LOW, HALF, plain);
+        for (int64_t i = 0; i < n; i++) {
+            assert_int_equal(bin[i], bin_reference(x[i], LOW, HALF));
+            assert_int_equal(plain[i], bin[i]);
+        }
+        kt_free();
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test_teardown(test_columns, free_all),
+        cmocka_unit_test_teardown(test_bins, free_all),
         cmocka_unit_test_teardown(test_topk, free_all),
         cmocka_unit_test_teardown(test_topk_all, free_all),
         cmocka_unit_test_teardown(test_lse, free_all),
