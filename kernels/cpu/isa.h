@@ -11,7 +11,7 @@
 
 enum {
     GEMM_COLUMNS = 256,      /* of a gemm_kn, at most */
-    GEMM_ROWS = 96,          /* likewise */
+    GEMM_ROWS = 192,         /* likewise */
     GEMM_FEW = 4,            /* of no more rows there may be */
     GEMM_FEW_COLUMNS = 1024, /* columns of a gemm_kn: memory is read best in long lines */
     GEMM_K_BLOCK = 256, /* kn: products summed on their own before they are added to the rest */
