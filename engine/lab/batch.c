@@ -96,8 +96,19 @@ static int32_t place_of(const struct batch *b, int32_t i)
     return at;
 }
 
+/* The place that has the most beyond its need; negative: none has. */
+static int32_t roomiest(const struct batch *b, const int32_t *need)
+{
+    int32_t at = -1, most = 0;
+    for (int32_t k = 0; k < RUN_TOGETHER_MAX; k++)
+        if (b->room[k] - need[k] > most)
+            at = k, most = b->room[k] - need[k];
+    return at;
+}
+
 /* Room only grows, and the longest piece that each place ever has is more than any batch together:
- * where that becomes much, pairs that have more than this batch needs are begun anew. */
+ * where that becomes much, pairs that have more than this batch needs are begun anew, as few as
+ * can be, since new memory costs its clearing. */
 static void rooms_bound(struct batch *b)
 {
     int32_t need[RUN_TOGETHER_MAX] = {0}, all = 0;
@@ -108,13 +119,13 @@ static void rooms_bound(struct batch *b)
     }
     for (int32_t k = 0; k < RUN_TOGETHER_MAX; k++)
         all += need[k] > b->room[k] ? need[k] : b->room[k];
-    for (int32_t k = 0; k < RUN_TOGETHER_MAX; k++) {
-        if (all > ROOM_MAX && b->room[k] > need[k]) {
-            pair_close(b->pair[k]);
-            b->pair[k] = NULL, b->room[k] = 0;
-        }
-        b->room[k] = need[k] > b->room[k] ? need[k] : b->room[k];
+    for (int32_t k; all > ROOM_MAX && (k = roomiest(b, need)) >= 0;) {
+        all -= b->room[k] - need[k];
+        pair_close(b->pair[k]);
+        b->pair[k] = NULL, b->room[k] = 0;
     }
+    for (int32_t k = 0; k < RUN_TOGETHER_MAX; k++)
+        b->room[k] = need[k] > b->room[k] ? need[k] : b->room[k];
 }
 
 static int slot_ready(struct batch *b, int32_t i, struct err *e)

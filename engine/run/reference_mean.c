@@ -280,12 +280,16 @@ static struct run_input prompt_of(const struct reference_set *set, int32_t i)
     return run_ids(set->tokens + set->start[i], (int32_t)(set->start[i + 1] - set->start[i]));
 }
 
-/* How many prompts from the first one on are run together: one, or as many short ones as follow. */
+/* How many prompts from the first one on are run together: one, or as many as follow that share
+ * products and are few rows together, which is what is held. */
 static int32_t together(const struct reference_set *set, int32_t first)
 {
-    int32_t n = 0;
-    while (n < TOGETHER && first + n < set->n && prompt_of(set, first + n).n <= RUN_SHARED_ROWS)
-        n++;
+    int32_t n = 0, rows = 0;
+    for (; n < TOGETHER && first + n < set->n; n++) {
+        int32_t own = prompt_of(set, first + n).n;
+        if (own > RUN_SHARED_ROWS || (rows += own) > 2 * RUN_SHARED_ROWS)
+            break;
+    }
     return n ? n : 1;
 }
 

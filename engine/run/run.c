@@ -250,10 +250,18 @@ static void fork_place(struct run *r)
     }
 }
 
-/* Few rows, so that products are worth sharing. */
+/* Few rows: reading the weights is what takes the time. */
 static bool is_short(const struct run *r)
 {
-    return r->n - r->dirty_row <= RUN_SHARED_ROWS;
+    return r->n - r->dirty_row <= RUN_SHORT_ROWS;
+}
+
+/* So few rows that products are faster together, and that one pass takes them all. */
+static bool shares(const struct run *r, int32_t stage)
+{
+    int32_t rows = r->n - r->dirty_row;
+    return rows <= RUN_SHARED_ROWS &&
+           (rows <= RUN_SHORT_ROWS || rows <= run_frame_rows(r, stage, SITE_COUNT));
 }
 
 /* Steps of a stage up to where the run stops. */
@@ -359,6 +367,7 @@ static int stage_compute_all(struct run *const *runs, int32_t n, struct err *e)
     struct frame *frames[RUN_TOGETHER_MAX];
     int32_t stage = runs[0]->dirty_order / PLAN_STAGE_ORDER, last = stage_last(runs[0], stage);
     int rc = 0;
+    model_stage_ahead(runs[0]->m, stage + 1);
     for (int32_t i = 0; !rc && i < n; i++) {
         frames[i] = &runs[i]->work;
         run_frame_start(frames[i], stage, runs[i]->dirty_row, runs[i]->n);
@@ -402,7 +411,7 @@ int run_compute(struct run *const *runs, int32_t n, struct run_cost *costs, stru
         int32_t together = 0;
         for (int32_t i = 0; !rc && i < n; i++) {
             struct run *r = runs[i];
-            if (is_due(r, stage) && n > 1 && is_short(r) &&
+            if (is_due(r, stage) && n > 1 && shares(r, stage) &&
                 (!together || (r->dirty_order == here[0]->dirty_order && r->stop == here[0]->stop)))
                 here[together++] = r;
             else if (is_due(r, stage) &&

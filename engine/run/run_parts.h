@@ -14,10 +14,11 @@
 #include "run/weight_copy.h"
 
 enum {
-    RUN_CHUNK = 256,      /* rows of one pass through a stage: bounds scratch memory and the time to
-                             cancel */
-    RUN_SHARED_ROWS = 32, /* rows of a run that shares them at most: more are no faster together */
-    ORDER_NONE = INT32_MAX, /* an order past every step */
+    RUN_CHUNK = 256,     /* rows of one pass through a stage: bounds scratch memory and the time to
+                            cancel */
+    RUN_SHORT_ROWS = 32, /* rows that are computed sooner than their weights are read */
+    RUN_SHARED_ROWS = RUN_CHUNK, /* rows of a run that shares products at most */
+    ORDER_NONE = INT32_MAX,      /* an order past every step */
 };
 
 /* Memory of a backend; zero-initialised is none. */
