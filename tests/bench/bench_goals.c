@@ -28,6 +28,7 @@ static const struct part {
     {"peer", "G1, G2, G5, G9, G11, G18", ""},
     {"attribute", "G11", ""},
     {"sweep", "G7, G8", "this tree has no bench_sweep"},
+    {"lab", "lab", ""},
     {"start", "G12, G13, G14", ""},
     {"explorer", "explorer", "built without libvterm"},
 };

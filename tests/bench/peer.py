@@ -11,6 +11,8 @@ milliseconds that it took, or `error TEXT`.  Nothing is asked of the network.
     grad N          forward, and backward to hook_z of every layer from a logit difference
     patch KIND N    one patch of patching.py over N tokens: resid_pre [layer, pos], z [layer, head], z_pos
                     [layer, pos, head]
+    stats FILE N    moments of hook_post and hook_z of all layers over texts, N together with padding; FILE has the
+                    ids of a text in each line
     exact FILE N    errors of float32 logits, relative to the largest: of the file's, of PyTorch's; against float64
     gguf FILE TYPE  writes the model as GGUF (f32, bf16), for llama.cpp
 """
@@ -122,6 +124,36 @@ def patch(kind, n):
     return str(float(both) / len(index))
 
 
+def stats(file, n):
+    texts = [[int(word) for word in line.split()] for line in Path(file).read_text().splitlines()]
+    sums = {}
+
+    def add(x, hook):
+        x = x[mask].flatten(1)
+        size = x.abs()
+        new = [x.sum(0, dtype=torch.float64), (x * x).sum(0, dtype=torch.float64), size.sum(0, dtype=torch.float64),
+               size.sqrt().sum(0, dtype=torch.float64), x.clamp(min=0).sum(0, dtype=torch.float64), (x > 0).sum(0)]
+        old = sums.setdefault(hook.name, [0] * len(new) + [torch.inf, -torch.inf])
+        sums[hook.name] = [a + b for a, b in zip(old, new)] + [
+            torch.minimum(torch.as_tensor(old[-2]), x.amin(0)), torch.maximum(torch.as_tensor(old[-1]), x.amax(0))]
+
+    def work():
+        nonlocal mask
+        for i in range(0, len(texts), int(n)):
+            batch = texts[i:i + int(n)]
+            ids = torch.zeros(len(batch), max(map(len, batch)), dtype=torch.long)
+            mask = torch.zeros(ids.shape, dtype=torch.bool)
+            for row, text in enumerate(batch):
+                ids[row, :len(text)] = torch.tensor(text)
+                mask[row, :len(text)] = True
+            model.run_with_hooks(ids, return_type=None, fwd_hooks=[
+                (lambda name: name.endswith(("mlp.hook_post", "attn.hook_z")), add)])
+
+    mask = None
+    with torch.no_grad():
+        return timed(work)
+
+
 def exact(file, n):
     ours = np.fromfile(file, dtype=np.float32)
     tokens = tokens_of(int(n))
@@ -165,7 +197,7 @@ def gguf(file, kind):
 
 config = json.loads((folder / "config.json").read_text())
 hf, model = load()
-tasks = {task.__name__: task for task in (forward, cache, lens, grad, patch, exact, gguf)}
+tasks = {task.__name__: task for task in (forward, cache, lens, grad, patch, stats, exact, gguf)}
 print("ready", file=answers, flush=True)
 for line in sys.stdin:
     name, *words = line.split()
