@@ -191,28 +191,54 @@ static bool same_place(const struct kn_view *a, const struct kn_view *b)
     return a->data == b->data && a->first == b->first;
 }
 
-/* One product of several runs, their rows one below the other; *same: false, and nothing was done,
+/* The calls of several runs as one of rows that lie one below the other: how many products, the
+ * same of all, it can be. */
+static int shared_products(struct pass *const *p, int32_t n, struct kn_call *c, struct err *e)
+{
+    int least = KN_OUT_MAX, own;
+    for (int32_t j = 0; j < n; j++) {
+        int rc = pass_products(p[j], &c[j], &own, e);
+        if (rc)
+            return rc;
+        least = own < least ? own : least;
+    }
+    for (int32_t j = 1; j < n; j++)
+        for (int i = 0; i < least; i++)
+            if (!same_place(&c[j].in[1 + 2 * i], &c[0].in[1 + 2 * i]) ||
+                !same_place(&c[j].in[2 + 2 * i], &c[0].in[2 + 2 * i]))
+                least = i;
+    return least;
+}
+
+/* Products of several runs, their rows one below the other; *same: false, and nothing was done,
  * where weights differ. */
 static int run_shared(struct pass *const *p, int32_t n, bool *same, struct err *e)
 {
     struct run *own = p[0]->r;
     struct kn_backend *be = stage_backend(own, p[0]->f->stage);
-    enum site_id all;
-    struct kn_call c[RUN_TOGETHER_MAX] = {pass_call(p[0], &all)};
-    int64_t rows = 0, at = 0;
-    *same = true;
-    for (int32_t j = 0; j < n; j++) {
-        c[j] = pass_call(p[j], &all);
-        rows += c[j].in[0].shape[0];
-        *same &= same_place(&c[j].in[1], &c[0].in[1]) && same_place(&c[j].in[2], &c[0].in[2]);
-    }
-    int64_t k = c[0].in[0].shape[1], columns = c[0].out[0].shape[1];
-    int rc = *same ? run_reserve(be, &own->shared[0], rows * k, e) : 0;
-    if (!*same || rc || (rc = run_reserve(be, &own->shared[1], rows * columns, e)))
+    struct kn_call c[RUN_TOGETHER_MAX];
+    int64_t rows = 0, at = 0, columns = 0;
+    int count = shared_products(p, n, c, e), rc = count < 0 ? count : 0;
+    *same = count > 0;
+    if (count <= 0)
         return rc;
-    struct kn_call whole = c[0];
-    whole.in[0] = kn_view2(own->shared[0].mem, KN_F32, rows, k),
-    whole.out[0] = kn_view2(own->shared[1].mem, KN_F32, rows, columns);
+    for (int32_t j = 0; j < n; j++)
+        rows += c[j].in[0].shape[0];
+    for (int i = 0; i < count; i++)
+        columns += c[0].out[i].shape[1];
+    int64_t k = c[0].in[0].shape[1];
+    if ((rc = run_reserve(be, &own->shared[0], rows * k, e)) ||
+        (rc = run_reserve(be, &own->shared[1], rows * columns, e)))
+        return rc;
+    struct kn_call whole = {.op = count > 1 ? KN_OP_LINEARS : KN_OP_LINEAR};
+    whole.in[0] = kn_view2(own->shared[0].mem, KN_F32, rows, k);
+    for (int i = 0; i < count; i++) {
+        int64_t width = c[0].out[i].shape[1];
+        whole.in[1 + 2 * i] = c[0].in[1 + 2 * i], whole.in[2 + 2 * i] = c[0].in[2 + 2 * i];
+        whole.out[i] = kn_moved(kn_view2(own->shared[1].mem, KN_F32, rows, width), rows * at);
+        at += width;
+    }
+    at = 0;
     for (int32_t j = 0; !rc && j < n; at += c[j++].in[0].shape[0]) {
         struct kn_view part = kn_slice(whole.in[0], 0, at, at + c[j].in[0].shape[0]);
         rc = run_copy(be, &part, &c[j].in[0], e);
@@ -221,8 +247,11 @@ static int run_shared(struct pass *const *p, int32_t n, bool *same, struct err *
         rc = run_status(kn_run(be, &whole), e);
     at = 0;
     for (int32_t j = 0; !rc && j < n; at += c[j++].in[0].shape[0]) {
-        struct kn_view part = kn_slice(whole.out[0], 0, at, at + c[j].in[0].shape[0]);
-        rc = run_copy(be, &c[j].out[0], &part, e);
+        pass_set_made(p[j], count);
+        for (int i = 0; !rc && i < count; i++) {
+            struct kn_view part = kn_slice(whole.out[i], 0, at, at + c[j].in[0].shape[0]);
+            rc = run_copy(be, &c[j].out[i], &part, e);
+        }
     }
     return rc;
 }
@@ -230,14 +259,19 @@ static int run_shared(struct pass *const *p, int32_t n, bool *same, struct err *
 /* One step of the runs where it is active. */
 static int step_all(struct pass *const *p, int32_t n, struct err *e)
 {
+    struct pass *left[RUN_TOGETHER_MAX];
     bool done = false;
+    int32_t m = 0;
     int rc = 0;
     bool exact = stage_backend(p[0]->r, p[0]->f->stage)->exact_rows; /* its bits as if alone */
-    if (n > 1 && exact && p[0]->step->op == KN_OP_LINEAR && !p[0]->step->per_head &&
+    for (int32_t j = 0; j < n; j++)
+        if (!pass_made(p[j]))
+            left[m++] = p[j];
+    if (m > 1 && exact && p[0]->step->op == KN_OP_LINEAR && !p[0]->step->per_head &&
         !step_is_routed(p[0]->step))
-        rc = run_shared(p, n, &done, e);
-    for (int32_t j = 0; !done && !rc && j < n; j++)
-        rc = run_step(p[j], e);
+        rc = run_shared(left, m, &done, e);
+    for (int32_t j = 0; !done && !rc && j < m; j++)
+        rc = run_step(left[j], e);
     return rc;
 }
 

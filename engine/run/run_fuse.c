@@ -116,29 +116,48 @@ static bool beside_may(const struct pass *p, const struct step *s)
            !(p->f == &r->look && run_called(r, p->f->stage, s->site)); /* what callbacks left */
 }
 
-int pass_beside(struct pass *p, bool *made, struct err *e)
+bool pass_made(const struct pass *p)
 {
-    const struct step *s = p->step, *next = s;
-    *made = p->made && s > p->beside && s <= p->made && s->when == STEP_ALWAYS;
-    if (*made || !s->beside || p->shared)
-        return 0;
-    struct kn_call c = {.op = KN_OP_LINEARS};
-    int n = 0, rc = 0;
-    for (bool more = true; !rc && more; n++) {
+    const struct step *s = p->step;
+    return p->made && s > p->beside && s <= p->made && s->when == STEP_ALWAYS;
+}
+
+void pass_set_made(struct pass *p, int n)
+{
+    p->beside = p->made = p->step;
+    while (--n > 0)
+        p->made += p->made->beside;
+}
+
+int pass_products(struct pass *p, struct kn_call *c, int *n, struct err *e)
+{
+    const struct step *s = p->step;
+    int rc = 0;
+    *c = (struct kn_call){.op = KN_OP_LINEARS};
+    *n = 0;
+    for (bool more = true; !rc && more; ++*n) {
         struct pass one = *p;
         enum site_id all;
-        one.step = s = next;
+        one.step = s;
         if (!(rc = pass_reserve(p, s->site, e))) {
             struct kn_call own = pass_call(&one, &all);
-            c.out[n] = own.out[0], c.in[0] = own.in[0];
-            c.in[1 + 2 * n] = own.in[1], c.in[2 + 2 * n] = own.in[2];
+            c->out[*n] = own.out[0], c->in[0] = own.in[0];
+            c->in[1 + 2 * *n] = own.in[1], c->in[2 + 2 * *n] = own.in[2];
         }
-        next = s + s->beside;
-        more = s->beside && beside_may(p, next);
+        more = s->beside && beside_may(p, s + s->beside);
+        s += s->beside;
     }
+    return rc;
+}
+
+int pass_beside(struct pass *p, bool *made, struct err *e)
+{
+    struct kn_call c;
+    int n = 1, rc = p->step->beside ? pass_products(p, &c, &n, e) : 0;
     if (rc || n == 1)
         return rc;
-    p->beside = p->step, p->made = s, *made = true;
+    pass_set_made(p, n);
+    *made = true;
     return run_status(kn_run(stage_backend(p->r, p->f->stage), &c), e);
 }
 

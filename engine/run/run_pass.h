@@ -40,8 +40,13 @@ void pass_fuse_begin(struct pass *p, const struct step *steps, int32_t count, in
 bool pass_fuse(struct pass *p);
 /* Scratch for the site a step writes, unless it is kept. */
 int pass_reserve(struct pass *p, enum site_id s, struct err *e);
-/* p->step is a product: make it together with those beside it, where one call can; *made: it is,
- * now or before. */
+/* p->step is a product, and so is each of the *n - 1 beside it that can be made in its turn (none
+ * where *n is 1): the call of all of them, whose sites have room.  pass_set_made: n of them are
+ * made; pass_made: p->step is one of those whose turn comes later. */
+int pass_products(struct pass *p, struct kn_call *c, int *n, struct err *e);
+void pass_set_made(struct pass *p, int n);
+bool pass_made(const struct pass *p);
+/* Make p->step together with those beside it, where one call can; *made: it did. */
 int pass_beside(struct pass *p, bool *made, struct err *e);
 /* The steps from p->group to p->end, which is p->step, as one call. */
 int pass_fused(const struct pass *p, struct err *e);

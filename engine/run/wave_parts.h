@@ -64,6 +64,8 @@ struct chunk {
     int32_t n;
     int32_t stage, n_steps;
     const struct step *steps;
+    const struct step *beside,
+        *made;                   /* products after the one, to the other, are made; NULL: none */
     bool full;                   /* attention sees later positions */
     bool edited[SITE_COUNT];     /* by some variant, in this stage */
     int32_t running[SITE_COUNT]; /* rows that steps compute; they lie first */

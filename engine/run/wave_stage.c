@@ -151,27 +151,6 @@ static int run_routed(struct wave *w, const struct chunk *c, const struct sel *l
     return rc;
 }
 
-static int step_run(struct wave *w, const struct chunk *c, const struct step *s,
-                    const struct live *only, struct err *e)
-{
-    struct sel l = sel_of(c, s->site, only);
-    struct kn_call call = {.op = s->op, .p = s->p};
-    struct kn_backend *be = stage_backend(w->base, c->stage);
-    int rc = 0;
-    if (run_cancelled(w->base))
-        return run_status(KN_CANCELLED, e);
-    for (int i = 0; !rc && i < KN_IN_MAX; i++)
-        rc = operand_get(w, c, &l, &s->in[i], &w->operand[i], &call.in[i], e);
-    if (rc)
-        return rc;
-    call.out[0] = run_site_view(w->worker, s->site, w->now[s->site].mem,
-                                only ? only->now[s->site].at : 0, l.n, 0);
-    run_step_shape(s, &call);
-    return step_is_routed(s) ? run_routed(w, c, &l, s, &call, e)
-           : s->per_head     ? run_per_head(w->worker, c->stage, &call, e)
-                             : run_status(kn_run(be, &call), e);
-}
-
 /* The base's values of a site, where they are all that an edit begins with. */
 static int given_get(struct wave *w, const struct chunk *c, enum site_id s, struct err *e)
 {
@@ -186,6 +165,84 @@ static int given_get(struct wave *w, const struct chunk *c, enum site_id s, stru
             rc = run_copy(stage_backend(w->base, c->stage), &to, &from, e);
     }
     return rc;
+}
+
+/* Room for all rows of a site, and those that are given. */
+static int site_ready(struct wave *w, const struct chunk *c, enum site_id s, struct err *e)
+{
+    int rc = wave_reserve(w, c->stage, &w->now[s], c->rows[s] * run_pitch(w->worker, s), e);
+    return rc ? rc : given_get(w, c, s, e);
+}
+
+/* The call of a step for its rows, which are there. */
+static int step_call(struct wave *w, const struct chunk *c, const struct sel *l,
+                     const struct step *s, struct kn_call *call, struct err *e)
+{
+    int rc = 0;
+    *call = (struct kn_call){.op = s->op, .p = s->p};
+    for (int i = 0; !rc && i < KN_IN_MAX; i++)
+        rc = operand_get(w, c, l, &s->in[i], &w->operand[i], &call->in[i], e);
+    call->out[0] = run_site_view(w->worker, s->site, w->now[s->site].mem,
+                                 l->only ? l->only->now[s->site].at : 0, l->n, 0);
+    if (!rc)
+        run_step_shape(s, call);
+    return rc;
+}
+
+/* Can the product s be made along with `with`, whose rows are there: of the same rows? */
+static bool beside_may(const struct wave *w, const struct chunk *c, const struct step *with,
+                       const struct step *s)
+{
+    bool may = wave_source(w, c, (enum site_id)with->in[0].id) ==
+               wave_source(w, c, (enum site_id)s->in[0].id);
+    for (int32_t i = 0; i < c->n && may; i++) {
+        const struct place *a = &c->v[i].now[with->site], *b = &c->v[i].now[s->site];
+        bool none = !span_n(a->rows) && !span_n(b->rows);
+        may = none ||
+              (a->given == b->given && a->rows.lo == b->rows.lo && a->rows.hi == b->rows.hi);
+    }
+    return may;
+}
+
+/* `first` is the call of the step s: products beside it that the same rows go through come into
+ * it, and are made until c->made. */
+static int beside_join(struct wave *w, struct chunk *c, const struct step *s, struct kn_call *first,
+                       struct err *e)
+{
+    int rc = 0;
+    c->beside = c->made = s;
+    for (int n = 1; !rc && s->beside && beside_may(w, c, c->beside, s + s->beside); n++) {
+        struct step other = *(s += s->beside);
+        struct sel l = sel_of(c, s->site, NULL);
+        struct kn_call call;
+        other.in[0].kind = OPERAND_NONE; /* they have been brought together */
+        if (!(rc = site_ready(w, c, s->site, e)) && !(rc = step_call(w, c, &l, &other, &call, e))) {
+            first->op = KN_OP_LINEARS, c->made = s;
+            first->in[1 + 2 * n] = call.in[1], first->in[2 + 2 * n] = call.in[2];
+            first->out[n] = call.out[0];
+        }
+    }
+    return rc;
+}
+
+static int step_run(struct wave *w, struct chunk *c, const struct step *s, const struct live *only,
+                    struct err *e)
+{
+    struct sel l = sel_of(c, s->site, only);
+    struct kn_backend *be = stage_backend(w->base, c->stage);
+    struct kn_call call;
+    if (c->made && s > c->beside && s <= c->made && s->when == STEP_ALWAYS)
+        return 0;
+    if (run_cancelled(w->base))
+        return run_status(KN_CANCELLED, e);
+    int rc = step_call(w, c, &l, s, &call, e);
+    if (!rc && s->beside)
+        rc = beside_join(w, c, s, &call, e);
+    if (rc)
+        return rc;
+    return step_is_routed(s) ? run_routed(w, c, &l, s, &call, e)
+           : s->per_head     ? run_per_head(w->worker, c->stage, &call, e)
+                             : run_status(kn_run(be, &call), e);
 }
 
 /* All steps of a site are done: its edits act. */
@@ -218,9 +275,8 @@ static int step_all(struct wave *w, struct chunk *c, int32_t i, struct err *e)
     int rc = 0;
     if (!c->rows[site])
         return 0;
-    if (is_end(c, i, -1) && !(rc = wave_reserve(w, c->stage, &w->now[site],
-                                                c->rows[site] * run_pitch(w->worker, site), e)))
-        rc = given_get(w, c, site, e);
+    if (is_end(c, i, -1))
+        rc = site_ready(w, c, site, e);
     if (!rc && s->when != STEP_IF_EDITED && c->running[site])
         rc = step_run(w, c, s, NULL, e);
     for (int32_t k = 0; !rc && s->when == STEP_IF_EDITED && k < c->n; k++) {
@@ -292,6 +348,7 @@ static bool is_square(const struct step *s)
 int wave_stage(struct wave *w, struct chunk *c, struct err *e)
 {
     int rc = run_status(model_import_stage(w->base->m, c->stage, NULL), e);
+    c->beside = c->made = NULL;
     if (!rc)
         rc = wave_rows(w, c, e);
     if (!rc && c->stage == 0)

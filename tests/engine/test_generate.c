@@ -175,17 +175,35 @@ static struct heard heard_new(const struct model *m)
         .logits = calloc((size_t)PROMPTS * EACH * (size_t)m->cfg.d_vocab, sizeof(float))};
 }
 
-/* A backend that counts products. */
+/* A backend that counts products, and their calls. */
 static struct kn_backend_type counted;
 static const struct kn_backend_type *uncounted;
-static int products;
+static int products, calls;
 
 static enum kn_status count_run(struct kn_backend *be, const struct kn_call *call)
 {
     products += call->op == KN_OP_LINEAR    ? 1
                 : call->op == KN_OP_LINEARS ? 2 + (call->in[5].ndim > 0)
                                             : 0;
+    calls += call->op == KN_OP_LINEAR || call->op == KN_OP_LINEARS;
     return uncounted->run(be, call);
+}
+
+/* Of products of the same rows no call is made one by one: of a pass so many as the plan says. */
+static void so_many_calls(const struct model *m)
+{
+    int64_t all = 0, beside = 0;
+    for (int32_t stage = 0; stage <= m->cfg.n_layers + 1; stage++) {
+        int32_t n;
+        const struct step *steps = plan_stage(m->plan, stage, &n);
+        for (int32_t i = 0; i < n; i++) {
+            all += steps[i].when == STEP_ALWAYS && steps[i].op == KN_OP_LINEAR;
+            beside += steps[i].beside > 0;
+        }
+    }
+    if (!beside || calls * all != products * (all - beside))
+        fail_msg("%s: %d products by %d calls, not %lld by %lld", m->name, products, calls,
+                 (long long)all, (long long)(all - beside));
 }
 
 /* Rows of several lengths, drawn with their own seeds, have alone the bits that they have together;
@@ -216,10 +234,12 @@ static void rows_are_what_they_are_alone(const char *name, const char *const *te
                                     .n_prompts = 1,
                                     .align = TOKEN_ALIGN_END};
     }
-    products = 0;
+    products = calls = 0;
     if (generate(f.m, t, PROMPTS, EACH, &o, -1, cache * PROMPTS, hear, &all, &e))
         fail_msg("%s: %s", name, e.text);
     *together = products;
+    if (!n_edits && !f.m->cfg.n_moe)
+        so_many_calls(f.m);
     products = 0;
     for (one.offset = 0; one.offset < PROMPTS; one.offset++, o.seed++)
         assert_int_equal(generate(f.m, &t[one.offset], 1, EACH, &o, -1, cache, hear, &one, NULL),

@@ -370,10 +370,14 @@ static const struct kn_backend_type *real;
 static atomic_bool cancel;
 static int32_t calls, cancel_at;
 
-static int64_t rows_most; /* of a product */
+static int64_t rows_most;                   /* of a product */
+static int32_t products_of[1 + KN_OUT_MAX]; /* calls that are so many products */
 
 static enum kn_status counted_run(struct kn_backend *be, const struct kn_call *call)
 {
+    bool several = call->op == KN_OP_LINEARS;
+    if (several || call->op == KN_OP_LINEAR)
+        products_of[several ? 2 + (call->in[5].ndim > 0) : 1]++;
     if (call->op == KN_OP_LINEAR && call->in[0].shape[0] > rows_most)
         rows_most = call->in[0].shape[0];
     if (++calls == cancel_at)
@@ -428,6 +432,39 @@ static void test_cancel(void **state)
     fixture_close(&f);
 }
 
+/* A layer's queries, keys and values are one call for all variants; in the last layer, where
+ * queries are wanted of the last position alone, keys and values are. */
+static void test_calls(void **state)
+{
+    (void)state;
+    struct fixture f = fixture_open("gpt2");
+    if (model_backend(f.m, 0) != model_backend(f.m, f.m->cfg.n_layers)) { /* one's calls are seen */
+        fixture_close(&f);
+        skip();
+    }
+    struct kn_backend *be = fixture_backend();
+    struct wave_want want = {(int32_t[]){f.n - 1}, 1, NULL, 0};
+    struct set *s = set_new(f.m, fixture_input(&f), SIZE_MAX / 4);
+    float have[SET_MAX];
+    struct err e = {0};
+    const char *text = "blocks.0.hook_resid_pre[1:] *= 2";
+    int32_t layers = f.m->cfg.n_layers;
+    for (int i = 0; i < 5; i++)
+        set_add(s, &text, 1, NULL);
+    struct kn_backend_type type = *be->type;
+    real = be->type, calls = 0, cancel_at = -1;
+    memset(products_of, 0, sizeof products_of);
+    type.run = counted_run;
+    be->type = &type;
+    assert_int_equal(wave_run(s->base, s->v, s->n, &want, take, have, &e), 0);
+    be->type = real;
+    assert_int_equal(products_of[3], layers - 1);
+    assert_int_equal(products_of[2], 1);
+    assert_int_equal(products_of[1], 3 * layers + 1 + 1); /* and the last queries, unembedding */
+    set_free(s);
+    fixture_close(&f);
+}
+
 /* Products are of many variants' rows, as many as the budget has room for, which is kept. */
 static void test_budget(void **state)
 {
@@ -467,10 +504,11 @@ int main(void)
         return 77;
     }
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_stop),   cmocka_unit_test(test_refused),
-        cmocka_unit_test(test_cancel), cmocka_unit_test(test_budget),
-        cmocka_unit_test(test_long),   cmocka_unit_test(test_every_site),
-        cmocka_unit_test(test_random), cmocka_unit_test(test_bidirectional),
+        cmocka_unit_test(test_stop),          cmocka_unit_test(test_refused),
+        cmocka_unit_test(test_calls),         cmocka_unit_test(test_cancel),
+        cmocka_unit_test(test_budget),        cmocka_unit_test(test_long),
+        cmocka_unit_test(test_every_site),    cmocka_unit_test(test_random),
+        cmocka_unit_test(test_bidirectional),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
