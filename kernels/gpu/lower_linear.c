@@ -23,29 +23,38 @@ static bool product_weights(struct gpu_product *q, const struct kn_view *w, int6
     return true;
 }
 
-/* The kernel for a type, one row or eight at a time. */
-static enum gpu_kernel kernel_of(enum kn_dtype t, bool each)
+/* The kernel for weights, one row or eight at a time, of one product or of several joined. */
+static enum gpu_kernel kernel_of(const struct gpu_product *q, bool each, bool join)
 {
-    switch (t) {
-    case KN_F32: return each ? GPU_linear_f32_1 : GPU_linear_f32_8;
-    case KN_F16: return each ? GPU_linear_f16_1 : GPU_linear_f16_8;
-    case KN_BF16: return each ? GPU_linear_bf16_1 : GPU_linear_bf16_8;
-    case KN_Q8_0: return GPU_linear_q8_0_1;
-    case KN_Q4_0: return GPU_linear_q4_0_1;
-    case KN_Q4_1: return GPU_linear_q4_1_1;
-    case KN_Q5_0: return GPU_linear_q5_0_1;
-    case KN_Q5_1: return GPU_linear_q5_1_1;
-    case KN_IQ4_NL: return GPU_linear_iq4_nl_1;
-    case KN_IQ4_XS: return GPU_linear_iq4_xs_1;
-    case KN_Q2_K: return GPU_linear_q2_k_1;
-    case KN_Q3_K: return GPU_linear_q3_k_1;
-    case KN_Q4_K: return GPU_linear_q4_k_1;
-    case KN_Q5_K: return GPU_linear_q5_k_1;
-    case KN_Q6_K: return GPU_linear_q6_k_1;
-    case KN_MXFP4: return GPU_linear_mxfp4_1;
-    case KN_INT8: return GPU_linear_int8_1;
-    case KN_NF4: return GPU_linear_nf4_1;
-    case KN_FP4: return GPU_linear_fp4_1;
+    if (!q->nk)
+        return join ? (each ? GPU_linears_kn_1 : GPU_linears_kn_8)
+                    : (each ? GPU_linear_kn_1 : GPU_linear_kn_8);
+    switch (q->type) {
+    case KN_F32:
+        return join ? (each ? GPU_linears_f32_1 : GPU_linears_f32_8)
+                    : (each ? GPU_linear_f32_1 : GPU_linear_f32_8);
+    case KN_F16:
+        return join ? (each ? GPU_linears_f16_1 : GPU_linears_f16_8)
+                    : (each ? GPU_linear_f16_1 : GPU_linear_f16_8);
+    case KN_BF16:
+        return join ? (each ? GPU_linears_bf16_1 : GPU_linears_bf16_8)
+                    : (each ? GPU_linear_bf16_1 : GPU_linear_bf16_8);
+    case KN_Q8_0: return join ? GPU_linears_q8_0_1 : GPU_linear_q8_0_1;
+    case KN_Q4_0: return join ? GPU_linears_q4_0_1 : GPU_linear_q4_0_1;
+    case KN_Q4_1: return join ? GPU_linears_q4_1_1 : GPU_linear_q4_1_1;
+    case KN_Q5_0: return join ? GPU_linears_q5_0_1 : GPU_linear_q5_0_1;
+    case KN_Q5_1: return join ? GPU_linears_q5_1_1 : GPU_linear_q5_1_1;
+    case KN_IQ4_NL: return join ? GPU_linears_iq4_nl_1 : GPU_linear_iq4_nl_1;
+    case KN_IQ4_XS: return join ? GPU_linears_iq4_xs_1 : GPU_linear_iq4_xs_1;
+    case KN_Q2_K: return join ? GPU_linears_q2_k_1 : GPU_linear_q2_k_1;
+    case KN_Q3_K: return join ? GPU_linears_q3_k_1 : GPU_linear_q3_k_1;
+    case KN_Q4_K: return join ? GPU_linears_q4_k_1 : GPU_linear_q4_k_1;
+    case KN_Q5_K: return join ? GPU_linears_q5_k_1 : GPU_linear_q5_k_1;
+    case KN_Q6_K: return join ? GPU_linears_q6_k_1 : GPU_linear_q6_k_1;
+    case KN_MXFP4: return join ? GPU_linears_mxfp4_1 : GPU_linear_mxfp4_1;
+    case KN_INT8: return join ? GPU_linears_int8_1 : GPU_linear_int8_1;
+    case KN_NF4: return join ? GPU_linears_nf4_1 : GPU_linear_nf4_1;
+    case KN_FP4: return join ? GPU_linears_fp4_1 : GPU_linear_fp4_1;
     case KN_I32:
     case KN_DTYPE_COUNT: break;
     }
@@ -92,11 +101,8 @@ static enum kn_status product_launch(struct gpu *g, const struct gpu_product *q)
                        .type = (i32)q->type,
                        .wide = product_wide(q),
                        .act = (i32)q->act};
-    enum gpu_kernel k = each ? GPU_linear_kn_1 : GPU_linear_kn_8;
-    if (q->nk)
-        k = kernel_of(q->type, each);
     int64_t x = (q->n + columns - 1) / columns, y = each ? q->m : (q->m + MT - 1) / MT;
-    return gpu_launch_all(g, k, &p, sizeof p, x, y, q->groups);
+    return gpu_launch_all(g, kernel_of(q, each, false), &p, sizeof p, x, y, q->groups);
 }
 
 /* Are the groups pieces of the same rows of weights? */
@@ -111,24 +117,23 @@ static int64_t product_len(const struct gpu_product *q)
     return product_within(q) ? (q->groups - 1) * q->w_group + q->k : q->k;
 }
 
-static enum kn_status product_run(struct gpu *g, const struct gpu_product *q);
-
-/* Columns [lo, hi) of q as f32: all groups together where they are pieces of the same rows. */
-static enum kn_status product_decoded(struct gpu *g, const struct gpu_product *q, int64_t lo,
-                                      int64_t hi, char *to)
+/* Columns [lo, hi) of q as f32 in `to`, all groups together where they are pieces of the same rows:
+ * the product by them, whose bias is *bias. */
+static enum kn_status product_decode(struct gpu *g, const struct gpu_product *q, int64_t lo,
+                                     int64_t hi, char *to, struct gpu_product *part,
+                                     struct kn_view *bias)
 {
     bool within = product_within(q);
     int64_t n = hi - lo, len = product_len(q);
     enum kn_status st = KN_OK;
-    struct gpu_product part = *q;
-    part.w = to, part.first = 0, part.type = KN_F32, part.n = n, part.w_stride = len;
-    part.w_group = within ? q->w_group : n * len;
-    part.y += lo * 4, part.add += q->add ? lo * 4 : 0;
-    struct kn_view b = {0};
+    *part = *q;
+    part->w = to, part->first = 0, part->type = KN_F32, part->n = n, part->w_stride = len;
+    part->w_group = within ? q->w_group : n * len;
+    part->y += lo * 4, part->add += q->add ? lo * 4 : 0;
     if (q->b) {
-        b = kn_moved(*q->b, 0);
-        b.data = (char *)b.data + kn_row_bytes(b.dtype, lo);
-        part.b = &b;
+        *bias = kn_moved(*q->b, 0);
+        bias->data = (char *)bias->data + kn_row_bytes(bias->dtype, lo);
+        part->b = bias;
     }
     for (int64_t i = 0; i < (within ? 1 : q->groups) && !st; i++) {
         decode_params d = {.y = to + i * n * len * 4,
@@ -141,7 +146,13 @@ static enum kn_status product_decoded(struct gpu *g, const struct gpu_product *q
             return KN_BAD_CALL;
         st = GPU_LAUNCH(g, decode, d, d.units, 1);
     }
-    return st ? st : product_run(g, &part);
+    return st;
+}
+
+/* Are its weights decoded before they are multiplied? */
+static bool product_decodes(const struct gpu_product *q)
+{
+    return q->nk && kn_dtype_block(q->type) > 1 && q->m > ROWS_EACH;
 }
 
 /* Products that matrix units do: the choice depends on the weights alone, never on the rows. */
@@ -233,6 +244,8 @@ static enum kn_status product_finish(struct gpu *g, const struct gpu_product *q)
 
 static enum kn_status product_run(struct gpu *g, const struct gpu_product *q)
 {
+    struct gpu_product part;
+    struct kn_view bias;
     enum kn_status st;
     if (q->m == 0)
         return KN_OK;
@@ -246,7 +259,7 @@ static enum kn_status product_run(struct gpu *g, const struct gpu_product *q)
     }
     if (product_mma(g, q))
         return mma_run(g, q);
-    if (!q->nk || kn_dtype_block(q->type) == 1 || q->m <= ROWS_EACH)
+    if (!product_decodes(q))
         return product_launch(g, q);
     /* bytes of a column of every group */
     int64_t row = (product_within(q) ? 1 : q->groups) * product_len(q) * 4;
@@ -254,8 +267,10 @@ static enum kn_status product_run(struct gpu *g, const struct gpu_product *q)
     step = step < 1 ? 1 : step < q->n ? step : q->n;
     char *to = gpu_scratch(g, GPU_SCRATCH_WEIGHT, (size_t)(step * row));
     st = to ? KN_OK : KN_OUT_OF_MEMORY;
-    for (int64_t lo = 0; lo < q->n && !st; lo += step)
-        st = product_decoded(g, q, lo, lo + step < q->n ? lo + step : q->n, to);
+    for (int64_t lo = 0; lo < q->n && !st; lo += step) {
+        st = product_decode(g, q, lo, lo + step < q->n ? lo + step : q->n, to, &part, &bias);
+        st = st ? st : product_run(g, &part);
+    }
     return st;
 }
 
@@ -334,15 +349,20 @@ static int32_t bias_type(const struct gpu_product *q)
     return q->b ? gpu_type(q->b) : -1;
 }
 
-/* Can one launch make n products of the same rows? */
+/* Can one launch make n products of the same rows?  Where weights are decoded first all of them
+ * have to find room together, of whatever types they were. */
 static bool joined(const struct gpu *g, const struct gpu_product *q, int n)
 {
-    bool may = !g->product && kn_dtype_block(q->type) == 1;
-    for (int i = 0; i < n; i++)
-        may = may && q[i].groups == 1 && q[i].type == q->type && q[i].nk == q->nk &&
-              q[i].w_stride == q->w_stride && q[i].y_stride == q[i].n &&
-              bias_type(&q[i]) == bias_type(q) && product_mma(g, &q[i]) == product_mma(g, q);
-    return may;
+    bool decodes = product_decodes(q), may = !g->product;
+    int64_t columns = 0;
+    for (int i = 0; i < n; i++) {
+        may = may && q[i].groups == 1 && q[i].nk == q->nk && q[i].y_stride == q[i].n &&
+              q[i].first % kn_dtype_block(q[i].type) == 0 && bias_type(&q[i]) == bias_type(q) &&
+              product_decodes(&q[i]) == decodes && product_mma(g, &q[i]) == product_mma(g, q) &&
+              (decodes || (q[i].type == q->type && q[i].w_stride == q->w_stride));
+        columns += q[i].n;
+    }
+    return may && (!decodes || columns * q->k * 4 <= PIECE_BYTES);
 }
 
 static void joined_params(const struct gpu_product *q, int n, linears_params *p)
@@ -360,7 +380,7 @@ static void joined_params(const struct gpu_product *q, int n, linears_params *p)
                           .wide = true};
     for (int i = 0; i < n; i++) {
         *y[i] = q[i].y, *columns[i] = gpu_i32(q[i].n);
-        *w[i] = q[i].w + q[i].first * (int64_t)kn_dtype_bytes(q->type);
+        *w[i] = q[i].w + kn_row_bytes(q->type, q[i].first);
         *b[i] = q[i].b ? q[i].b->data : NULL;
         p->wide &= product_wide(&q[i]);
     }
@@ -379,16 +399,9 @@ static enum kn_status joined_launch(struct gpu *g, const struct gpu_product *q, 
 {
     enum { COLUMNS = 8, MT = 8, NT = 4 };
     bool each = q->m <= ROWS_EACH;
-    enum gpu_kernel k = each ? GPU_linears_kn_1 : GPU_linears_kn_8;
-    if (q->nk && q->type == KN_F32)
-        k = each ? GPU_linears_f32_1 : GPU_linears_f32_8;
-    else if (q->nk && q->type == KN_F16)
-        k = each ? GPU_linears_f16_1 : GPU_linears_f16_8;
-    else if (q->nk)
-        k = each ? GPU_linears_bf16_1 : GPU_linears_bf16_8;
     linears_params p;
     joined_params(q, n, &p);
-    return gpu_launch_all(g, k, &p, sizeof p,
+    return gpu_launch_all(g, kernel_of(q, each, true), &p, sizeof p,
                           joined_groups(q, n, COLUMNS * (q->nk && !each ? NT : 1)),
                           each ? q->m : (q->m + MT - 1) / MT, 1);
 }
@@ -419,6 +432,29 @@ static enum kn_status joined_mma(struct gpu *g, struct gpu_product *q, int n)
     return st;
 }
 
+/* The same of weights in blocks, as f32 side by side. */
+static enum kn_status joined_decoded(struct gpu *g, const struct gpu_product *q, int n)
+{
+    struct gpu_product part[KN_OUT_MAX];
+    struct kn_view bias[KN_OUT_MAX];
+    int64_t columns = 0;
+    for (int i = 0; i < n; i++)
+        columns += q[i].n;
+    char *to = gpu_scratch(g, GPU_SCRATCH_WEIGHT, (size_t)(columns * q->k * 4));
+    enum kn_status st = to ? KN_OK : KN_OUT_OF_MEMORY;
+    for (int i = 0; i < n && !st; to += q[i++].n * q->k * 4)
+        st = product_decode(g, &q[i], 0, q[i].n, to, &part[i], &bias[i]);
+    return st ? st : joined_launch(g, part, n);
+}
+
+static enum kn_status joined_run(struct gpu *g, struct gpu_product *q, int n)
+{
+    return n == 1               ? product_run(g, q)
+           : product_mma(g, q)  ? joined_mma(g, q, n)
+           : product_decodes(q) ? joined_decoded(g, q, n)
+                                : joined_launch(g, q, n);
+}
+
 enum kn_status gpu_LINEARS(struct gpu *g, const struct kn_call *call)
 {
     struct gpu_product q[KN_OUT_MAX] = {{0}};
@@ -432,10 +468,11 @@ enum kn_status gpu_LINEARS(struct gpu *g, const struct kn_call *call)
             return KN_BAD_CALL;
     if (q->m == 0)
         return KN_OK;
-    if (joined(g, q, n))
-        return product_mma(g, q) ? joined_mma(g, q, n) : joined_launch(g, q, n);
-    for (int i = 0; i < n && !st; i++)
-        st = product_run(g, &q[i]);
+    for (int i = 0, end; i < n && !st; i = end) {
+        for (end = i + 1; end < n && joined(g, q + i, end + 1 - i);)
+            end++;
+        st = joined_run(g, q + i, end - i);
+    }
     return st;
 }
 

@@ -181,39 +181,57 @@ static void test_faults(void **state)
     }
 }
 
-/* Three products of the same rows are one launch, on matrix units two, for one row and for many. */
+/* Three products of the same rows, of two types of weights, are so many launches. */
+static void products_together(const struct bench *t, char *mem, int64_t rows, enum kn_dtype two,
+                              enum kn_dtype third, int launches)
+{
+    enum { K = 256, N = 24 };
+    const struct kn_backend_type *type = t->be->type;
+    char *at = mem;
+    struct kn_call c = {.op = KN_OP_LINEARS, .in = {kn_view2(at, KN_F32, rows, K)}};
+    at += rows * K * 4;
+    for (int p = 0; p < 3; p++) {
+        enum kn_dtype type_of = p < 2 ? two : third;
+        c.in[1 + 2 * p] = kn_view2(at, type_of, N, K), at += (size_t)N * kn_row_bytes(type_of, K);
+        c.out[p] = kn_view2(at, KN_F32, rows, N), at += rows * N * 4;
+    }
+    assert_int_equal(type->sync(t->be), KN_OK);
+    struct fake_launches was = fake_cuda_launches();
+    assert_int_equal(kn_run(t->be, &c), KN_OK);
+    float back[N];
+    struct kn_view last = kn_slice(c.out[2], 0, rows - 1, rows);
+    assert_int_equal(type->sync(t->be), KN_OK);
+    if (fake_cuda_launches().kernels - was.kernels != launches)
+        fail_msg("%lld rows of %s, %s: %ld launches, not %d", (long long)rows, kn_dtype_name(two),
+                 kn_dtype_name(third), fake_cuda_launches().kernels - was.kernels, launches);
+    assert_int_equal(type->read(t->be, &last, back), KN_OK);
+    assert_int_equal(type->sync(t->be), KN_OK);
+    for (int k = 0; k < N && two == KN_F32; k++)
+        assert_true(back[k] == K);
+}
+
+/* One launch, on matrix units two; where weights in blocks are decoded for many rows another one
+ * for each, and where few rows meet two types one for each type. */
 static void test_products_together(void **state)
 {
     (void)state;
-    enum { K = 64, N = 24, BYTES = 1 << 20 };
+    enum { BYTES = 1 << 20 };
+    static const struct {
+        int64_t rows;
+        enum kn_dtype two, third;
+        int launches;
+    } CASES[] = {{1, KN_F32, KN_F32, 1},   {4, KN_F32, KN_F32, 1},   {1, KN_BF16, KN_BF16, 2},
+                 {4, KN_BF16, KN_BF16, 2}, {1, KN_Q8_0, KN_Q8_0, 1}, {3, KN_Q4_K, KN_Q4_K, 1},
+                 {3, KN_Q4_K, KN_Q6_K, 2}, {4, KN_Q4_K, KN_Q6_K, 4}};
     struct bench t;
     assert_true(bench_open(&t));
     const struct kn_backend_type *type = t.be->type;
     char *mem = type->alloc(t.be, BYTES);
     assert_non_null(mem);
     struct kn_view all = kn_view1(mem, KN_F32, BYTES / 4);
-    assert_int_equal(type->fill(t.be, &all, 1), KN_OK);
-    for (int i = 0; i < 4; i++) {
-        enum kn_dtype type_of = i % 2 ? KN_BF16 : KN_F32;
-        int64_t rows = i / 2 ? 40 : 1;
-        float *at = (float *)(void *)mem, back[N];
-        struct kn_call c = {.op = KN_OP_LINEARS, .in = {kn_view2(at, KN_F32, rows, K)}};
-        at += rows * K;
-        for (int p = 0; p < 3; p++) {
-            c.in[1 + 2 * p] = kn_view2(at, type_of, N, K), at += N * K;
-            c.out[p] = kn_view2(at, KN_F32, rows, N), at += rows * N;
-        }
-        assert_int_equal(type->sync(t.be), KN_OK);
-        struct fake_launches was = fake_cuda_launches();
-        assert_int_equal(kn_run(t.be, &c), KN_OK);
-        struct kn_view last = kn_slice(c.out[2], 0, rows - 1, rows);
-        assert_int_equal(type->sync(t.be), KN_OK);
-        assert_int_equal(fake_cuda_launches().kernels - was.kernels, 1 + i % 2);
-        assert_int_equal(type->read(t.be, &last, back), KN_OK);
-        assert_int_equal(type->sync(t.be), KN_OK);
-        for (int k = 0; k < N && i % 2 == 0; k++)
-            assert_true(back[k] == K);
+    for (size_t i = 0; i < sizeof CASES / sizeof *CASES; i++) {
         assert_int_equal(type->fill(t.be, &all, 1), KN_OK);
+        products_together(&t, mem, CASES[i].rows, CASES[i].two, CASES[i].third, CASES[i].launches);
     }
     type->release(t.be, mem, BYTES);
     bench_close(&t);

@@ -197,6 +197,33 @@ static void test_linear(void **state)
     }
 }
 
+/* Products that share their rows, for so few of these that weights are decoded in the kernel and
+ * for more; and of two types, as files of Q4_K have for queries, keys and values. */
+static void test_together(void **state)
+{
+    (void)state;
+    for (enum kn_dtype t = KN_F32; t < KN_DTYPE_COUNT; t++)
+        for (int kind = 0; kind < 4; kind++) {
+            int64_t m = kind % 2 ? 7 : 2, k = 256, skip = kind / 2 * 4;
+            if (kn_dtype_block(t) == 1)
+                continue;
+            enum kn_dtype last = kind / 2 ? KN_Q6_K : t;
+            struct kn_call all = {.op = KN_OP_LINEARS, .in = {KT(KN_F32, 1, m, k)}}, one[3];
+            for (int p = 0; p < 3; p++) {
+                int64_t columns = 9 + 4 * p;
+                struct kn_view w = blocks(p < 2 ? t : last, 0, columns + skip, k);
+                all.in[1 + 2 * p] = kn_slice(w, 0, skip, columns + skip);
+                all.in[2 + 2 * p] = KT(KN_F32, 0, columns);
+                all.out[p] = KT(KN_F32, 0, m, columns);
+                one[p] = (struct kn_call){.op = KN_OP_LINEAR,
+                                          .out = {KT(KN_F32, p, m, columns)},
+                                          .in = {all.in[0], all.in[1 + 2 * p], all.in[2 + 2 * p]}};
+            }
+            kt_beside(one, 3, &all);
+            kt_free();
+        }
+}
+
 /* Of a fused projection one part of every head; k from the middle of a block on. */
 static void test_slices(void **state)
 {
@@ -299,6 +326,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_teardown(test_spans, free_all),
         cmocka_unit_test_teardown(test_linear, free_all),
+        cmocka_unit_test_teardown(test_together, free_all),
         cmocka_unit_test_teardown(test_slices, free_all),
         cmocka_unit_test_teardown(test_transposed, free_all),
         cmocka_unit_test_teardown(test_heads, free_all),
