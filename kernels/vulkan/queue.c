@@ -110,7 +110,7 @@ static void batch_submit(struct vk *v, struct vk_batch *b)
     if (!r && !v->lost)
         r = v->api.QueueSubmit(v->queue, 1, &info, b->fence);
     if (queue_result(v, r) || v->lost)
-        batch_reset(b); /* nothing of it happens */
+        batch_reset(b), v->dropped++; /* nothing of it happens */
     else
         b->state = VK_BATCH_SUBMITTED;
     v->current = (v->current + 1) % VK_BATCHES;
@@ -135,10 +135,16 @@ static void batch_wait(struct vk *v, struct vk_batch *b)
     batch_reset(b);
 }
 
-void vk_wait(struct vk *v)
+enum kn_status vk_flush(struct vk *v, long dropped)
 {
     if (v->batches[v->current].state == VK_BATCH_RECORDING)
         batch_submit(v, &v->batches[v->current]);
+    return v->lost ? KN_DEVICE_LOST : v->dropped > dropped ? KN_OUT_OF_MEMORY : KN_OK;
+}
+
+void vk_wait(struct vk *v)
+{
+    (void)vk_flush(v, v->dropped);
     for (int i = 0; i < VK_BATCHES; i++)
         batch_wait(v, &v->batches[(v->current + i) % VK_BATCHES]);
 }
@@ -154,7 +160,9 @@ enum kn_status vk_sync(struct vk *v)
 /* The batch to record one more command in, behind a barrier; NULL: v->failed. */
 static struct vk_batch *record(struct vk *v)
 {
-    if (v->batches[v->current].n >= VK_BATCH_COMMANDS)
+    /* one that is on its way already is as full, and must not go twice */
+    if (v->batches[v->current].state == VK_BATCH_RECORDING &&
+        v->batches[v->current].n >= VK_BATCH_COMMANDS)
         batch_submit(v, &v->batches[v->current]);
     struct vk_batch *b = &v->batches[v->current];
     batch_wait(v, b);

@@ -113,6 +113,7 @@ struct vk {
     struct vk_batch batches[VK_BATCHES];
     int current;           /* is recorded, or will be next */
     enum kn_status failed; /* first failure since vk_sync; a lost device stays lost */
+    long dropped;          /* batches so far of which nothing happened */
     bool lost;
 
     VkPipelineLayout layout;
@@ -166,6 +167,9 @@ enum kn_status vk_download(struct vk *v, VkDeviceAddress at, void *host, uint64_
 enum kn_status vk_copy(struct vk *v, VkDeviceAddress to, VkDeviceAddress from, uint64_t bytes);
 /* Submit and wait for everything. */
 void vk_wait(struct vk *v);
+/* What was recorded is submitted, and so, unless the device is lost, will happen: all of it since
+ * v->dropped was this number, or a status. */
+enum kn_status vk_flush(struct vk *v, long dropped);
 /* The same; the first failure since the last time. */
 enum kn_status vk_sync(struct vk *v);
 

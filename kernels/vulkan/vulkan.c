@@ -48,15 +48,34 @@ static enum kn_status device_wait(struct gpu *g)
 
 /* ---- methods of the backend ---- */
 
+/* What is told to be there, zeros and weights, must not go with a batch whose submission fails
+ * later: others than who asked for it count on it, and only they do their work again. */
 static void *backend_alloc(struct kn_backend *be, size_t bytes)
 {
     struct vk *v = vk_of(be);
+    long dropped = v->dropped;
     VkDeviceAddress at = vk_alloc(v, bytes);
-    if (at && vk_fill(v, at, (bytes + 3) / 4 * 4, 0)) {
+    if (at && (vk_fill(v, at, (bytes + 3) / 4 * 4, 0) || vk_flush(v, dropped))) {
         vk_free(v, at);
         at = 0;
     }
     return (void *)(uintptr_t)at;
+}
+
+static enum kn_status backend_import(struct kn_backend *be, const struct kn_view *host,
+                                     struct kn_view *device)
+{
+    struct vk *v = vk_of(be);
+    struct kn_view there;
+    long dropped = v->dropped;
+    enum kn_status st = gpu_import(be, host, &there);
+    if (st)
+        return st;
+    if ((st = vk_flush(v, dropped)))
+        gpu_forget(be, &there);
+    else
+        *device = there;
+    return st;
 }
 
 static void backend_release(struct kn_backend *be, void *mem, size_t bytes)
@@ -84,7 +103,7 @@ static const struct kn_backend_type VULKAN_TYPE = {
     .alloc = backend_alloc,
     .release = backend_release,
     GPU_METHODS,
-    .import = gpu_import,
+    .import = backend_import,
     .memory = backend_memory,
     .close = backend_close,
 };

@@ -447,6 +447,10 @@ static void test_calls(void **state)
     struct set *s = set_new(f.m, fixture_input(&f), SIZE_MAX / 4);
     float have[SET_MAX];
     struct err e = {0};
+    if (model_backend(f.m, 0) != model_backend(f.m, f.m->cfg.n_layers)) { /* one's calls are seen */
+        fixture_close(&f);
+        skip();
+    }
     const char *text = "blocks.0.hook_resid_pre[1:] *= 2";
     int32_t layers = f.m->cfg.n_layers;
     for (int i = 0; i < 5; i++)

@@ -160,6 +160,21 @@ static void test_queue(void **state)
     assert_int_equal(submits, (2 * PARTS + VK_BATCH_COMMANDS - 1) / VK_BATCH_COMMANDS);
     assert_int_equal(vk_sync(v), KN_OK); /* nothing to do, nothing is submitted */
     assert_int_equal(vkshim.submits - submits > 0 && v->batches[v->current].n == 0, 1);
+
+    /* More than all batches hold, some submitted before they are full, and nobody waits: each goes
+     * once. */
+    enum { FLUSH = 2 * VK_BATCH_COMMANDS + 8 };
+    submits = vkshim.submits;
+    for (uint32_t i = 0; i < PARTS; i++) {
+        assert_int_equal(vk_fill(v, a, 4, i), KN_OK);
+        if (i % FLUSH == FLUSH - 1)
+            assert_int_equal(vk_flush(v, v->dropped), KN_OK);
+    }
+    assert_int_equal(vk_download(v, a, first, 4), KN_OK);
+    assert_int_equal(vk_sync(v), KN_OK);
+    assert_int_equal(vkshim.submits - submits, PARTS / FLUSH * 3 + 3);
+    const uint32_t last = PARTS - 1;
+    assert_memory_equal(first, &last, sizeof last);
     free(host);
     free(back);
 }
