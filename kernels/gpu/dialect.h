@@ -19,8 +19,9 @@
  *                          group, team_sum over 8 neighbouring ones in one fixed tree: only where
  *                          all lanes pass
  *   EXACT                  before a f32 whose operations round one by one
- *   MMA_BF16(d, a0, a1, a2, a3, b0, b1)   (GPU_MMA alone) d[4] += a . b over the 32 lanes of a
- * warp, operands as mma.m16n8k16 of the PTX manual has them UNROLL UNROLL4         before a loop
+ *   MMA_BF16(d, a0, a1, a2, a3, b0, b1)   GPU_MMA's alone: d[4] += a . b over the 32 lanes of a
+ *                          warp, operands as mma.m16n8k16 of the PTX manual has them
+ *   UNROLL UNROLL4         before a loop
  *   product_error(x, y, p)   x * y - p exactly, p being x * y rounded; fma need not round once
  *   bits_f32 f32_bits half_f32 isnan_ ROUND_EVEN INF QNAN U16, fma sqrt abs min max
  * There is no log and no exp but those of common.h: devices differ in theirs.  No atomics, no

@@ -5,13 +5,19 @@
  * Random models, written below TMPDIR (8b: 16 GB).  First the device's rates: a copy of large
  * tensors (bytes read and written), and a product of 4096 x 4096 bf16 weights with 4096 rows, as
  * the backend's provider makes it.  Then for each model and number of tokens (1, 32, 128, 512),
- * medians: plain: the forward pass, nothing kept but residuals, keys and values; logits of the last
- * position its floor: weights over the copy's rate, or operations over the product's, whichever is
- * more captured: every hook point of every layer kept edit: one head of the middle layer at the
- * middle position set to 0; its share of the blocks x rows lens: the best token of every layer at
- * the last 20 positions, with the rerun of an edit sweep: of every head of every layer, from
- * another prompt, all positions (up to 128 tokens) The last column is the target of docs/devices.md
- * and whether it is met.  Exit 77 where the backend does not open.
+ * medians of
+ *
+ *   plain      the forward pass, nothing kept but residuals, keys and values, logits of the last
+ *              position; its floor: weights over the copy's rate, or operations over the product's,
+ *              whichever is more
+ *   captured   every hook point of every layer kept
+ *   edit       one head of the middle layer at the middle position set to 0; its share of the
+ *              blocks x rows
+ *   lens       the best token of every layer at the last 20 positions, with the rerun of an edit
+ *   sweep      of every head of every layer, from another prompt, all positions (up to 128 tokens)
+ *
+ * The last column is the target of docs/devices.md and whether it is met.  Exit 77 where the
+ * backend does not open.
  */
 #include "bench_bed.h"
 #include "run/wave.h"
