@@ -13,7 +13,7 @@ static const struct kn_options SOFTWARE = {.backend = "vulkan:llvmpipe", .cpu = 
 enum { M = 3, N = 40, K = 96, TOP = 4 };
 
 struct numbers {
-    float x[M * K], w[N * K], y[M * N], value[M * TOP];
+    float x[M * K], w[N * K], y[M * N], value[M * TOP], back[M * K];
     int32_t index[M * TOP];
 };
 
@@ -28,6 +28,7 @@ static void numbers_make(struct numbers *s)
 
 static void numbers_right(const struct numbers *s)
 {
+    assert_memory_equal(s->back, s->x, sizeof s->x);
     for (int i = 0; i < M; i++)
         for (int n = 0; n < N; n++) {
             double sum = 0;
@@ -43,8 +44,9 @@ static void numbers_right(const struct numbers *s)
         }
 }
 
-/* A weight is imported, x written; two products in one call and their greatest are computed and
- * read.  The status of what failed first; of a device that is lost, that. */
+/* A weight is imported, x written and read back, as the layers see who reads; two products in one
+ * call and their greatest are computed and read.  The status of what failed first; of a device that
+ * is lost, that. */
 static enum kn_status work(struct kn_backend *be, struct numbers *s)
 {
     enum { MEMORIES = 5 };
@@ -64,6 +66,7 @@ static enum kn_status work(struct kn_backend *be, struct numbers *s)
     st = st ? st : t->import(be, &host, &w);
     product.in[1] = product.in[3] = w;
     st = st ? st : t->write(be, &x, s->x);
+    st = st ? st : t->read(be, &x, s->back);
     st = st ? st : kn_run(be, &product);
     st = st ? st : kn_run(be, &top);
     st = st ? st : t->read(be, &y, s->y);
