@@ -48,6 +48,106 @@ char **fixture_names_with(const char *file)
     return names_where(file, false);
 }
 
+/* What plans differ by: TRAIT(name, holds of a config `c`). */
+#define TRAITS                                                                              \
+    TRAIT("windows", c->window && c->window_on)                                             \
+    TRAIT("soft caps of scores", c->softcap > 0)                                            \
+    TRAIT("soft caps of logits", c->final_softcap > 0)                                      \
+    TRAIT("attention beside the MLP, two norms", c->parallel && !c->norm_shared)            \
+    TRAIT("attention beside the MLP, one norm", c->parallel && c->norm_shared)              \
+    TRAIT("experts", c->n_moe > 0)                                                          \
+    TRAIT("ALiBi", c->pos == POS_ALIBI)                                                     \
+    TRAIT("learned positions", c->pos == POS_LEARNED)                                       \
+    TRAIT("rotary halves", c->pos == POS_ROTARY && !c->rope_pairs && c->n_rot == c->d_head) \
+    TRAIT("rotary pairs", c->pos == POS_ROTARY && c->rope_pairs)                            \
+    TRAIT("part of a head rotated", c->pos == POS_ROTARY && c->n_rot < c->d_head)           \
+    TRAIT("two rotary tables", c->pos == POS_ROTARY && c->rope_by_window)                   \
+    TRAIT("shared keys and values", c->n_kv_heads<c->n_heads && c->n_kv_heads> 1)           \
+    TRAIT("one head of keys and values", c->n_kv_heads == 1 && c->n_heads > 1)              \
+    TRAIT("norms after branches", c->norm_place == NORM_AFTER)                              \
+    TRAIT("norms before and after", c->norm_place == NORM_BOTH)                             \
+    TRAIT("the sum normalized", c->norm_place == NORM_RESIDUAL)                             \
+    TRAIT("norms of queries and keys", c->qk_norm)                                          \
+    TRAIT("clipped queries", c->clip_qkv > 0)                                               \
+    TRAIT("sinks", c->sinks)                                                                \
+    TRAIT("both ways", c->bidirectional)                                                    \
+    TRAIT("gated MLP", c->gated && c->n_moe < c->n_layers)                                  \
+    TRAIT("plain MLP", !c->gated)
+#define TRAIT(name, holds) name,
+static const char *const trait_names[] = {TRAITS};
+#undef TRAIT
+enum { TRAIT_COUNT = sizeof trait_names / sizeof *trait_names };
+
+/* A bit for each. */
+static uint32_t traits_of(const struct config *c)
+{
+#define TRAIT(name, holds) holds,
+    const bool all[] = {TRAITS};
+#undef TRAIT
+    uint32_t bits = 0;
+    for (int i = 0; i < TRAIT_COUNT; i++)
+        bits |= (uint32_t)all[i] << i;
+    return bits;
+}
+
+static uint32_t traits_named(const char *name)
+{
+    struct model *m = fixture_shape(name);
+    uint32_t bits = traits_of(&m->cfg);
+    model_close(m);
+    return bits;
+}
+
+bool fixture_slow(void)
+{
+    const char *device = fixture_backend()->describe;
+    return strstr(device, "emu") || strstr(device, "fake") || strstr(device, "llvmpipe");
+}
+
+static int bit_count(uint32_t bits)
+{
+    int n = 0;
+    for (; bits; bits &= bits - 1)
+        n++;
+    return n;
+}
+
+/* Of the names those, in turn with the most traits that none before them has, that have all; the
+ * others go. */
+static void names_few(char **names)
+{
+    uint32_t bits[200], left = 0;
+    size_t n = 0, kept = 0;
+    for (; names[n]; n++)
+        left |= bits[n] = traits_named(names[n]);
+    while (left) {
+        size_t best = kept;
+        for (size_t i = kept; i < n; i++)
+            if (bit_count(bits[i] & left) > bit_count(bits[best] & left))
+                best = i;
+        char *name = names[best];
+        uint32_t own = bits[best];
+        print_message("%s:", name);
+        for (int i = 0; i < TRAIT_COUNT; i++)
+            if (own & left & 1u << i)
+                print_message(" %s;", trait_names[i]);
+        print_message("\n");
+        names[best] = names[kept], bits[best] = bits[kept];
+        names[kept] = name, bits[kept++] = own;
+        left &= ~own;
+    }
+    for (size_t i = kept; i < n; i++)
+        free(names[i]), names[i] = NULL;
+}
+
+char **fixture_names_suited(const char *file)
+{
+    char **names = names_where(file, !file);
+    if (fixture_slow())
+        names_few(names);
+    return names;
+}
+
 void fixture_names_free(char **names)
 {
     for (char **p = names; *p; p++)

@@ -20,6 +20,11 @@
 char **fixture_names(bool representatives_only);
 /* Those that have this reference file. */
 char **fixture_names_with(const char *file);
+/* The same (NULL: the representatives); on a device whose lanes this processor plays, where a
+ * launch is thousands of switches, no more of them than have every trait of a plan that any of them
+ * has (the table in fixture.c), which are named. */
+char **fixture_names_suited(const char *file);
+bool fixture_slow(void);
 void fixture_names_free(char **names);
 
 struct fixture {
