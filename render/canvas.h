@@ -1,6 +1,6 @@
 /* canvas.h - a grid of character cells that views draw into.
  *
- * It knows nothing of terminals: the tui copies it to ncurses, headless commands and tests print
+ * It knows nothing of terminals: the tui sends it to one, headless commands and tests print
  * it. Every draw call takes the rectangle it may touch; x and y count from that rectangle's corner,
  * and what falls outside it (or outside the canvas) is clipped.  All text passes the sanitizer
  * (text.h).

@@ -10,7 +10,7 @@
  * or could change the width of their base and is marked `escaped` (draw it in reverse video).
  * Cleaning clean text changes nothing but that mark.
  *
- * Widths are those of wcwidth() in a UTF-8 locale, which is what ncurses draws by, also when the
+ * Widths are those of wcwidth() in a UTF-8 locale, which is what terminals draw by, also when the
  * program runs under LC_ALL=C (an own "C.UTF-8" locale object is used for the calling thread during
  * the look-up).  Where no UTF-8 locale exists at all, utf8proc_charwidth() stands in.  A code point
  * without a width is refused.

@@ -339,8 +339,11 @@ static int turns_in(const struct loop *l)
 {
     int64_t now = clock_ms(), late = l->since_ms + LATE_MS - now,
             panel = l->panel_ms + PANEL_MS - now;
-    int in = l->since_ms && !l->app->late ? (int)(late > 0 ? late : 0) : -1;
-    return l->app->panel_waits ? shorter(in, (int)(panel > 0 ? panel : 0)) : in;
+    bool answers = l->since_ms && !l->app->late;
+    int in = answers ? (int)(late > 0 ? late : 0) : -1;
+    return l->app->panel_waits && (panel > 0 || !answers)
+               ? shorter(in, (int)(panel > 0 ? panel : 0))
+               : in;
 }
 
 static void draw(struct loop *l)
@@ -348,7 +351,9 @@ static void draw(struct loop *l)
     struct app *a = l->app;
     int64_t now = clock_ms();
     a->late = l->since_ms && now >= l->since_ms + LATE_MS;
-    a->panel_waits = now < l->panel_ms + PANEL_MS && !same_cell(&a->cur, &l->panel_of);
+    /* half of the figures, and then the rest, would be twice the bytes */
+    bool soon = now < l->panel_ms + PANEL_MS || (l->since_ms && !a->late);
+    a->panel_waits = soon && !same_cell(&a->cur, &l->panel_of);
     if (app_draw(a, &l->frame)) {
         host_draw(a, &l->frame);
         tty_draw(l->term, &l->frame);

@@ -188,6 +188,14 @@ void pty_resize(struct pty *p, int w, int h)
     ioctl(p->master, TIOCSWINSZ, &ws);
 }
 
+void pty_repaint(struct pty *p)
+{
+    struct winsize ws;
+    assert_int_equal(ioctl(p->master, TIOCGWINSZ, &ws), 0);
+    ws.ws_xpixel ^= 1;
+    assert_int_equal(ioctl(p->master, TIOCSWINSZ, &ws), 0);
+}
+
 bool pty_ended(struct pty *p, int ms, int *status)
 {
     int64_t end = now_ms() + ms;

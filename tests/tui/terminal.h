@@ -30,6 +30,9 @@ void pty_open(struct pty *p, int w, int h, char *const argv[]);
 void pty_read(struct pty *p, int ms, int quiet_ms);
 void pty_type(struct pty *p, const char *bytes, size_t n);
 void pty_resize(struct pty *p, int w, int h);
+/* Have all of the screen sent again, by a window a pixel wider or narrower: of a change only what
+ * differs is, and that may be parts of a word. */
+void pty_repaint(struct pty *p);
 /* Has the program ended (waits up to ms)?  Its wait status in *status. */
 bool pty_ended(struct pty *p, int ms, int *status);
 /* Settings as before, main screen, cursor shown, mouse and paste off. */

@@ -1,10 +1,10 @@
 /* test_paint.c - the bytes of cursor moves, counted without a clock: what a move does not change is
  * not sent, figures of another cell are marked as such, and what was put off comes. */
-#include <curses.h>
 #include <locale.h>
 #include <stdlib.h>
 #include <string.h>
-#include <unistd.h>
+#include <vterm.h>
+#include <wchar.h>
 
 #include "driver.h"
 #include "term/paint.h"
@@ -16,24 +16,85 @@ enum { W = 120, H = 40, TOKENS = 64, MOVES = 40, BYTES = 400 };
 
 static struct driver d;
 static struct paint *paint;
-static FILE *out;
+static struct cells_can can = {.depth = COLOR_DEPTH_256,
+                               .colors = 256,
+                               .attrs = 15,
+                               .off = true,
+                               .erase_characters = true,
+                               .corner = true,
+                               .regions = true};
+static VTerm *vt;
+static VTermScreen *terminal;
+static struct bytes sent;
 
-static off_t sent(void)
+static void terminal_new(int w, int h)
 {
-    return lseek(fileno(out), 0, SEEK_END);
+    if (vt)
+        vterm_free(vt);
+    vt = vterm_new(h, w);
+    vterm_set_utf8(vt, 1);
+    terminal = vterm_obtain_screen(vt);
+    vterm_screen_reset(terminal, 1);
+}
+
+/* Sends a frame to the terminal; the bytes that it took. */
+static int send_frame(const struct frame *f)
+{
+    static const bool show[FRAME_PICTURES_MAX];
+    bytes_clear(&sent);
+    paint_frame(paint, f, show, &can, &sent);
+    assert_false(sent.failed);
+    vterm_input_write(vt, sent.data ? sent.data : "", sent.len);
+    vterm_screen_flush_damage(terminal);
+    return (int)sent.len;
 }
 
 /* Draws what is there; the bytes that it took. */
 static int draw(void)
 {
-    static const bool show[FRAME_PICTURES_MAX];
-    off_t before = sent();
     assert_true(app_draw(d.app, &d.frame));
-    paint_frame(paint, &d.frame, show);
-    leaveok(stdscr, TRUE);
-    wnoutrefresh(stdscr);
-    doupdate();
-    return (int)(sent() - before);
+    return send_frame(&d.frame);
+}
+
+static VTermScreenCell cell_at(int x, int y)
+{
+    VTermScreenCell cell;
+    assert_true(vterm_screen_get_cell(terminal, (VTermPos){.row = y, .col = x}, &cell));
+    return cell;
+}
+
+static int number_of(VTermColor c)
+{
+    return VTERM_COLOR_IS_DEFAULT_FG(&c) || VTERM_COLOR_IS_DEFAULT_BG(&c) ? -1
+           : VTERM_COLOR_IS_INDEXED(&c)                                   ? c.indexed.idx
+                                        : c.rgb.red << 16 | c.rgb.green << 8 | c.rgb.blue;
+}
+
+static unsigned attributes_of(const VTermScreenCell *c)
+{
+    return (c->attrs.bold ? CANVAS_BOLD : 0u) | (c->attrs.reverse ? CANVAS_REVERSE : 0u) |
+           (c->attrs.underline ? CANVAS_UNDERLINE : 0u);
+}
+
+/* Does the terminal's cell look like the frame's? */
+static bool alike(const struct canvas_cell *cell, int x, int y)
+{
+    VTermScreenCell is = cell_at(x, y);
+    wchar_t want[16] = L"";
+    assert_true(mbstowcs(want, cell->text, 15) <= 15);
+    bool blank = wcscmp(want, L" ") == 0 && !(cell->style.attr & ~(CANVAS_BOLD | CANVAS_DIM));
+    if (blank && !is.chars[0])
+        is.chars[0] = ' ', is.chars[1] = 0;
+    for (int i = 0; i == 0 || want[i - 1]; i++)
+        if ((uint32_t)want[i] != is.chars[i])
+            return false;
+    int fg, bg;
+    canvas_cell_colors(cell, can.depth, &fg, &bg);
+    unsigned attr = attributes_of(&is);
+    if (blank)
+        return number_of(is.bg) == bg && !(attr & ~(unsigned)(CANVAS_BOLD | CANVAS_DIM));
+    return number_of(is.bg) == bg && number_of(is.fg) == fg &&
+           attr == (cell->style.attr & ~(unsigned)CANVAS_DIM); /* libvterm has no dim */
 }
 
 /* The cells of the terminal are those of the frame, within r. */
@@ -42,16 +103,7 @@ static bool arrived(struct rect r)
     for (int y = r.y; y < r.y + r.h; y++)
         for (int x = r.x; x < r.x + r.w; x++) {
             const struct canvas_cell *cell = canvas_at(d.frame.canvas, x, y);
-            wchar_t is[CCHARW_MAX + 1] = L"", want[CCHARW_MAX + 1] = L"";
-            attr_t attr;
-            short pair;
-            cchar_t cc;
-            if (!cell->width)
-                continue;
-            assert_int_equal(mvwin_wch(curscr, y, x, &cc), OK);
-            assert_int_equal(getcchar(&cc, is, &attr, &pair, NULL), OK);
-            assert_true(mbstowcs(want, cell->text, CCHARW_MAX) <= CCHARW_MAX);
-            if (wcscmp(is, want) != 0)
+            if (cell->width && !alike(cell, x, y))
                 return false;
         }
     return true;
@@ -173,7 +225,6 @@ static void test_scroll(void **state)
     int bytes[MOVES], n = 0;
     driver_keys(&d, "1gg");
     paint_forget(paint);
-    clearok(curscr, TRUE);
     int whole = draw();
     for (int i = 1; i < TOKENS; i++) {
         int32_t top = d.app->row_top;
@@ -221,56 +272,112 @@ static void test_shift(void **state)
     for (size_t i = 0; i < sizeof moves / sizeof moves[0]; i++) {
         struct shift m = moves[i], found = {0};
         fill_rows(now, m.lo, m.hi, m.by);
-        assert_true(shift_find(was, now, W, H, W - 20, &found));
+        assert_true(shift_find(was, now, W, H, W - 20, W, &found));
         assert_int_equal(found.by, m.by);
         assert_in_range(found.lo, m.by < 0 ? m.lo + m.by < 0 ? 0 : m.lo + m.by : m.lo, m.lo);
         assert_in_range(found.hi, m.hi, H - 1);
     }
     struct shift none;
-    assert_false(shift_find(was, was, W, H, W, &none));
+    assert_false(shift_find(was, was, W, H, W, W, &none));
     fill_rows(now, 20, 22, 1); /* a few rows: less is written as it is */
     now[21 * W].text[0] = '!', now[22 * W].text[0] = '!', now[20 * W].text[0] = '!';
-    assert_false(shift_find(was, now, W, H, W, &none));
+    assert_false(shift_find(was, now, W, H, W, W, &none));
 }
 
-/* The attributes that the terminal has in a cell of the first row. */
-static attr_t attributes(int x)
+/* Random cells of every style, wide and combined ones too, one screen after the other, in terminals
+ * that can less and less: each arrives. */
+static struct canvas_style any_style(unsigned *seed)
 {
-    cchar_t cc;
-    wchar_t text[CCHARW_MAX + 1];
-    attr_t attr = 0;
-    short pair;
-    assert_int_equal(mvwin_wch(curscr, 0, x, &cc), OK);
-    assert_int_equal(getcchar(&cc, text, &attr, &pair, NULL), OK);
-    return attr & (A_BOLD | A_REVERSE);
+    static const uint32_t colors[] = {COLOR_DEFAULT, COLOR_DEFAULT, 0x440154, 0xfde725, 0x21918c};
+    unsigned v = *seed = *seed * 1664525 + 1013904223, attr = v >> 28;
+    return canvas_style(colors[(v >> 8) % 5], colors[(v >> 14) % 5], v >> 20 & 1 ? attr : 0);
 }
 
-/* Blanks take the style of the words around them where that is one, does not show and is short. */
-static void test_gaps(void **state)
+static void scribble(struct frame *f, unsigned *seed)
+{
+    static const char *const words[] = {
+        "a",       "word",         " ",      "     ", "            ", "\u4e16\u754c",
+        "e\u0301", "\u2588\u2588", "\u25b6", "12.5"};
+    struct rect r = canvas_rect(f->canvas);
+    for (int i = 0; i < 60; i++) {
+        unsigned v = *seed = *seed * 1664525 + 1013904223;
+        struct canvas_style st = any_style(seed);
+        canvas_put(f->canvas, r, (int)(v >> 10) % r.w, (int)(v >> 20) % r.h, st, words[v % 10]);
+    }
+}
+
+static void test_random(void **state)
 {
     (void)state;
-    static const bool show[FRAME_PICTURES_MAX];
-    struct frame f = {.caps = {.depth = COLOR_DEPTH_256}};
+    struct cells_can was = can;
+    unsigned seed = 1;
+    for (int less = 0; less < 4; less++) {
+        terminal_new(31, 9);
+        can.off = less < 1, can.erase_characters = less < 2, can.regions = less < 3;
+        paint_forget(paint);
+        for (int i = 0; i < 400; i++) {
+            struct frame *f = &d.frame;
+            assert_true(frame_begin(f, 31, 9));
+            scribble(f, &seed);
+            send_frame(f);
+            if (!arrived((struct rect){0, 0, 31, 9}))
+                fail_msg("screen %d of terminal %d", i, less);
+        }
+    }
+    can = was;
+    paint_forget(paint);
+    terminal_new(W, H);
+}
+
+/* What is stepped over is not written again, and what blanks look like is all that they are. */
+static void test_few_bytes(void **state)
+{
+    (void)state;
+    struct frame f = {0};
+    struct canvas_style map = canvas_style(0xffffff, 0x440154, 0);
     assert_true(frame_begin(&f, W, H));
     struct rect r = canvas_rect(f.canvas);
-    canvas_put(f.canvas, r, 0, 0, canvas_plain(CANVAS_BOLD), "ab");
-    canvas_put(f.canvas, r, 5, 0, canvas_plain(CANVAS_BOLD), "cd");
-    canvas_put(f.canvas, r, 16, 0, canvas_plain(CANVAS_BOLD), "far");
-    canvas_put(f.canvas, r, 22, 0, canvas_plain(CANVAS_REVERSE), "ef");
-    canvas_put(f.canvas, r, 26, 0, canvas_plain(CANVAS_REVERSE), "gh");
-    canvas_put(f.canvas, r, 30, 0, canvas_plain(0), "ij");
     paint_forget(paint);
-    paint_frame(paint, &f, show);
-    wnoutrefresh(stdscr);
-    doupdate();
-    for (int x = 2; x < 5; x++)
-        assert_int_equal(attributes(x), A_BOLD);
-    for (int x = 7; x < 16; x++)
-        assert_int_equal(attributes(x), 0);
-    for (int x = 19; x < 30; x++)
-        assert_int_equal(attributes(x), (x & ~1) == 22 || (x & ~1) == 26 ? A_REVERSE : 0);
+    send_frame(&f);
+    for (int i = 0; i < 10; i++) /* cells of a map: their colours once */
+        canvas_put(f.canvas, r, 10 + 6 * i, 3, map, "abcd");
+    assert_in_range(send_frame(&f), 1, 30 + 10 * 9);
+    canvas_restyle(f.canvas, (struct rect){0, 10, W, 20}, canvas_plain(CANVAS_DIM));
+    assert_int_equal(send_frame(&f), 0); /* blanks that are dim */
+    canvas_put(f.canvas, r, 2, 5, canvas_plain(CANVAS_BOLD), "ab   cd");
+    assert_in_range(send_frame(&f), 1, 24);
     frame_free(&f);
     paint_forget(paint);
+}
+
+/* Between margins rows scroll, and what stands beside them stays. */
+static void test_margins(void **state)
+{
+    (void)state;
+    const struct rect all = {0, 0, W, H};
+    int bytes[TOKENS], n = 0;
+    can.margins = true;
+    driver_keys(&d, "1gg");
+    draw();
+    d.app->panel_waits = true; /* a held key */
+    for (int i = 1; i < TOKENS; i++) {
+        int32_t top = d.app->row_top;
+        driver_keys(&d, "j");
+        int took = draw();
+        assert_true(arrived((struct rect){0, 0, d.frame.panel.x, H}));
+        if (d.app->row_top > top)
+            bytes[n++] = took;
+    }
+    d.app->panel_waits = false;
+    draw();
+    assert_true(arrived(all));
+    driver_keys(&d, "gg");
+    draw();
+    assert_true(arrived(all));
+    can.margins = false;
+    assert_true(n > 10);
+    qsort(bytes, (size_t)n, sizeof bytes[0], compare);
+    assert_in_range(bytes[n / 2], 1, BYTES);
 }
 
 /* Pixels are sent where they changed: none when the cursor moves beside them. */
@@ -300,54 +407,35 @@ static void test_pixels(void **state)
     frame_free(&f);
 }
 
-/* Colours that a cell has on the screen. */
-static void colours_at(int x, int *fg, int *bg)
-{
-    wchar_t text[CCHARW_MAX + 1];
-    attr_t attr;
-    short small;
-    int pair;
-    cchar_t cc;
-    assert_int_equal(mvwin_wch(stdscr, 0, x, &cc), OK);
-    assert_int_equal(getcchar(&cc, text, &attr, &small, &pair), OK);
-    assert_int_equal(extended_pair_content(pair, fg, bg), OK);
-}
-
 /* Terminals of eight colours: text over each colour of the maps is readable, and the halves of a
  * block have their own. */
 static void test_eight_colours(void **state)
 {
     (void)state;
-    static const bool show[FRAME_PICTURES_MAX];
-    FILE *bytes = tmpfile();
-    SCREEN *before = set_term(NULL), *eight = bytes ? newterm("xterm", bytes, stdin) : NULL;
-    assert_non_null(eight);
-    start_color();
-    use_default_colors();
-    assert_int_equal(COLORS, 8);
-    struct frame f = {.caps = {.depth = COLOR_DEPTH_16}};
+    struct cells_can was = can;
+    struct frame f = {0};
+    can.depth = COLOR_DEPTH_16, can.colors = 8;
+    terminal_new(2, 1);
     assert_true(frame_begin(&f, 2, 1));
     for (int map = 0; map < COLORMAP_COUNT; map++)
         for (int i = 0; i < 256; i++) {
             uint32_t bg = colormap_entry((enum colormap)map, i),
                      other = colormap_entry((enum colormap)map, i * 7 % 256);
-            int upper, lower, ink, paper;
             canvas_put(f.canvas, canvas_rect(f.canvas), 0, 0, canvas_style(other, bg, 0), "▀");
             canvas_put(f.canvas, canvas_rect(f.canvas), 1, 0,
                        canvas_style(color_text_over(bg), bg, 0), "x");
-            struct paint *p = paint_new();
-            paint_frame(p, &f, show);
-            paint_free(p);
-            colours_at(0, &upper, &lower);
-            colours_at(1, &ink, &paper);
-            assert_int_equal(upper, color_nearest_16(other) & 7);
-            assert_int_equal(lower, color_nearest_16(bg) & 7);
-            assert_true(color_contrast(color_of_index(ink), color_of_index(paper)) >= 3);
+            paint_forget(paint);
+            send_frame(&f);
+            VTermScreenCell halves = cell_at(0, 0), text = cell_at(1, 0);
+            assert_int_equal(number_of(halves.fg), color_nearest_16(other) & 7);
+            assert_int_equal(number_of(halves.bg), color_nearest_16(bg) & 7);
+            assert_true(color_contrast(color_of_index(number_of(text.fg)),
+                                       color_of_index(number_of(text.bg))) >= 3);
         }
     frame_free(&f);
-    set_term(before);
-    delscreen(eight);
-    fclose(bytes);
+    can = was;
+    paint_forget(paint);
+    terminal_new(W, H);
 }
 
 int main(void)
@@ -356,28 +444,20 @@ int main(void)
     int32_t tokens[TOKENS];
     for (int i = 0; i < TOKENS; i++)
         tokens[i] = i * 7 % 40;
-    out = tmpfile();
-    SCREEN *screen = out ? newterm("xterm-256color", out, stdin) : NULL;
-    if (!screen) {
-        fprintf(stderr, "no file, or no terminfo of xterm-256color\n");
-        return 1;
-    }
-    start_color();
-    use_default_colors();
-    resize_term(H, W);
+    terminal_new(W, H);
     paint = paint_new();
     driver_open(&d, "tests/fixtures/models/llama", tokens, TOKENS, W, H);
     d.frame.caps.depth = COLOR_DEPTH_256;
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_views),  cmocka_unit_test(test_waiting),
         cmocka_unit_test(test_old),    cmocka_unit_test(test_scroll),
-        cmocka_unit_test(test_shift),  cmocka_unit_test(test_gaps),
+        cmocka_unit_test(test_shift),  cmocka_unit_test(test_margins),
+        cmocka_unit_test(test_random), cmocka_unit_test(test_few_bytes),
         cmocka_unit_test(test_pixels), cmocka_unit_test(test_eight_colours)};
     int failed = cmocka_run_group_tests(tests, NULL, NULL);
     driver_close(&d);
     paint_free(paint);
-    endwin();
-    delscreen(screen);
-    fclose(out);
+    bytes_free(&sent);
+    vterm_free(vt);
     return failed;
 }

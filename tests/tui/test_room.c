@@ -30,7 +30,12 @@ static void type(struct pty *p, const char *s)
 /* Read all terminals until p has said it. */
 static void await(struct pty *p, const char *s)
 {
-    for (time_t end = time(NULL) + 40; time(NULL) < end && !said(p, s);) {
+    time_t start = time(NULL), asked = start;
+    while (time(NULL) < start + 40 && !said(p, s)) {
+        if (time(NULL) > asked + 1) {
+            asked = time(NULL);
+            pty_repaint(p);
+        }
         pty_read(&teacher, 10, 5);
         for (int k = 0; k < WATCHERS; k++)
             if (watcher[k].pid > 0)

@@ -43,20 +43,21 @@ static int cells_changed(const struct canvas_cell *was, const struct canvas_cell
     return n;
 }
 
-static bool pays(const struct canvas_cell *was, const struct canvas_cell *now, int w,
+static bool pays(const struct canvas_cell *was, const struct canvas_cell *now, int w, int columns,
                  const struct shift *s)
 {
     int as_it_is = 0, moved = 0;
     for (int y = s->lo; y <= s->hi; y++) {
         int from = y + s->by;
-        as_it_is += cells_changed(&was[y * w], &now[y * w], w);
-        moved += from < s->lo || from > s->hi ? w : cells_changed(&was[from * w], &now[y * w], w);
+        bool inside = from >= s->lo && from <= s->hi;
+        as_it_is += cells_changed(&was[y * w], &now[y * w], columns);
+        moved += inside ? cells_changed(&was[from * w], &now[y * w], columns) : columns;
     }
     return 2 * moved < as_it_is;
 }
 
 bool shift_find(const struct canvas_cell *was, const struct canvas_cell *now, int w, int h,
-                int columns, struct shift *out)
+                int judged, int moving, struct shift *out)
 {
     uint64_t *hash = malloc(2 * (size_t)h * sizeof *hash), *after;
     int most = 0;
@@ -64,8 +65,8 @@ bool shift_find(const struct canvas_cell *was, const struct canvas_cell *now, in
         return false;
     after = hash + h;
     for (int y = 0; y < h; y++) {
-        hash[y] = row_hash(&was[y * w], columns);
-        after[y] = row_hash(&now[y * w], columns);
+        hash[y] = row_hash(&was[y * w], judged);
+        after[y] = row_hash(&now[y * w], judged);
     }
     for (int by = 1 - h; by < h; by++) {
         struct shift s = {.by = by};
@@ -74,5 +75,5 @@ bool shift_find(const struct canvas_cell *was, const struct canvas_cell *now, in
             most = n, *out = s;
     }
     free(hash);
-    return most > 1 && pays(was, now, w, out);
+    return most > 1 && pays(was, now, w, moving, out);
 }

@@ -12,9 +12,9 @@ struct shift {
 };
 
 /* From the screen `was` to the screen `now`, [h][w] cells each: rows that moved, judged by their
- * first `columns` cells, if moving them leaves less than half as many cells to be written. False:
- * none did.  Pure.  Time: h * (w + h). */
+ * first `judged` cells, if moving their first `moving` ones leaves less than half as many of these
+ * to be written. False: none did.  Pure.  Time: h * (w + h). */
 bool shift_find(const struct canvas_cell *was, const struct canvas_cell *now, int w, int h,
-                int columns, struct shift *out);
+                int judged, int moving, struct shift *out);
 
 #endif

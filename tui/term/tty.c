@@ -1,7 +1,7 @@
 /* tty.c - the terminal (see tty.h). */
 #include "tty.h"
 
-#include <curses.h>
+#include <curses.h> /* terminfo alone: nothing is drawn by it */
 #include <errno.h>
 #include <fcntl.h>
 #include <langinfo.h>
@@ -15,7 +15,6 @@
 #include <unistd.h>
 
 #include "base/clock.h"
-#include "direct_type.h"
 #include "guard.h"
 #include "input/keys.h"
 #include "paint.h"
@@ -29,15 +28,15 @@ struct tty {
     struct tty_options opt;
     int fd;
     FILE *in, *out;
-    SCREEN *screen;
     struct termios raw;
     struct frame_caps caps;
+    struct cells_can can;
     struct paint *paint;
     struct pictures pictures;
     int w, h;
-    bool afresh, da1_seen, da1_sixel, kitty_asked, kitty_ok, multiplexed;
-    int fences; /* DA1 questions without an answer yet */
-    int caret_visible;
+    bool afresh, da1_seen, da1_sixel, kitty_asked, kitty_ok, margins_asked, multiplexed;
+    int fences;           /* DA1 questions without an answer yet */
+    int caret_x, caret_y; /* -1: none is to be seen */
 };
 
 /* ---- options ---- */
@@ -74,58 +73,74 @@ bool tty_is_usable(void)
     return name && *name && strcmp(name, "dumb") != 0 && isatty(STDOUT_FILENO);
 }
 
-/* ---- terminal types ---- */
+/* ---- terminfo ---- */
 
-/* Does terminfo know `name`?  Leaves nothing behind. */
-static bool terminfo_has(const char *name)
+static const char *capability(const char *name)
 {
-    int status = 0;
-    TERMINAL *was = set_curterm(NULL);
-    bool found = setupterm(name, STDOUT_FILENO, &status) == OK && status == 1;
-    if (found)
-        del_curterm(cur_term);
-    set_curterm(was);
-    return found;
+    char own[16];
+    snprintf(own, sizeof own, "%s", name);
+    const char *s = tigetstr(own);
+    return s && s != (char *)-1 ? s : "";
 }
 
-/* The -direct twin of TERM when true colour is wanted, else TERM itself; in GNU screen, which
- * passes on what the terminal around it says of colours but not the colours, only by --color.
- * *entry: what it is, where terminfo does not know. */
-static void choose_type(const struct tty_options *o, char *buf, size_t size, struct bytes *entry)
+static int number(const char *name)
 {
-    const char *name = getenv("TERM");
-    snprintf(buf, size, "%s", name);
+    char own[16];
+    snprintf(own, sizeof own, "%s", name);
+    int v = tigetnum(own);
+    return v < 0 ? 0 : v;
+}
+
+static bool has_flag(const char *name)
+{
+    char own[16];
+    snprintf(own, sizeof own, "%s", name);
+    return tigetflag(own) == 1;
+}
+
+/* Is true colour wanted?  What COLORTERM says counts, but in GNU screen, which passes on what the
+ * terminal around it says of colours but not the colours, only --color does. */
+static bool wants_true(const struct tty_options *o, bool automatic)
+{
     const char *ct = getenv("COLORTERM");
-    bool wanted = option_is(o->color, "true") ||
-                  ((!o->color || option_is(o->color, "auto")) && ct && !getenv("STY") &&
-                   (option_is(ct, "truecolor") || option_is(ct, "24bit")));
-    const char *no = getenv("NO_COLOR");
-    if (!wanted || (!option_is(o->color, "true") && no && *no))
-        return;
-    char direct[64];
-    size_t len = strlen(name);
-    const char *tail = "-256color";
-    if (len > strlen(tail) && strcmp(name + len - strlen(tail), tail) == 0)
-        len -= strlen(tail);
-    const char *base = strncmp(name, "xterm-kitty", 11) == 0 ? "kitty" : name;
-    snprintf(direct, sizeof direct, "%.*s-direct", (int)(base == name ? len : 5), base);
-    if (terminfo_has(direct) || direct_type_make(name, direct, entry))
-        snprintf(buf, size, "%s", direct);
-    else
-        bytes_clear(entry);
+    return option_is(o->color, "true") || (automatic && ct && !getenv("STY") &&
+                                           (option_is(ct, "truecolor") || option_is(ct, "24bit")));
 }
 
-static enum color_depth choose_depth(const struct tty_options *o)
+static enum color_depth choose_depth(const struct tty_options *o, int colors)
 {
     const char *no = getenv("NO_COLOR");
     bool automatic = !o->color || option_is(o->color, "auto");
-    if (option_is(o->color, "none") || (automatic && no && *no) || !has_colors())
+    if (option_is(o->color, "none") || (automatic && no && *no) || colors < 8)
         return COLOR_DEPTH_NONE;
     if (option_is(o->color, "16"))
         return COLOR_DEPTH_16;
-    if (COLORS > 256 && !option_is(o->color, "256"))
+    if (wants_true(o, automatic) || (colors > 256 && !option_is(o->color, "256")))
         return COLOR_DEPTH_TRUE;
-    return COLORS >= 256 ? COLOR_DEPTH_256 : COLOR_DEPTH_16;
+    return colors >= 256 ? COLOR_DEPTH_256 : COLOR_DEPTH_16;
+}
+
+/* What the terminal can, as terminfo says; false: it is moved about by other words than ECMA-48's.
+ */
+static bool read_can(const struct tty_options *o, struct cells_can *can)
+{
+    static const char *const attr[] = {"bold", "dim", "rev", "smul"}; /* CANVAS_BOLD | ... */
+    static const int without_color[] = {32, 16, 4, 2};                /* bits of "ncv" */
+    enum { BYTES = 3 };
+    if (strncmp(capability("cup"), "\x1b[", 2) != 0 ||
+        strncmp(capability("el"), "\x1b[K", BYTES) != 0)
+        return false;
+    *can = (struct cells_can){.colors = *capability("setaf") ? number("colors") : 0};
+    can->depth = choose_depth(o, can->colors);
+    for (int i = 0; i < 4; i++) {
+        can->attrs |= strncmp(capability(attr[i]), "\x1b[", 2) == 0 ? 1u << i : 0;
+        can->attrs_plain |= number("ncv") & without_color[i] ? 1u << i : 0;
+    }
+    can->off = strncmp(capability("rmul"), "\x1b[24m", 5) == 0;
+    can->erase_characters = strncmp(capability("ech"), "\x1b[", 2) == 0;
+    can->regions = strncmp(capability("csr"), "\x1b[", 2) == 0;
+    can->corner = has_flag("xenl") || !has_flag("am");
+    return true;
 }
 
 /* ---- reset string ---- */
@@ -133,12 +148,7 @@ static enum color_depth choose_depth(const struct tty_options *o)
 /* A terminfo string without its padding marks. */
 static void add_capability(struct bytes *b, const char *name)
 {
-    char own[16];
-    snprintf(own, sizeof own, "%s", name);
-    const char *s = tigetstr(own);
-    if (!s || s == (char *)-1)
-        return;
-    for (; *s; s++)
+    for (const char *s = capability(name); *s; s++)
         if (s[0] == '$' && s[1] == '<' && strchr(s, '>'))
             s = strchr(s, '>');
         else
@@ -151,7 +161,7 @@ static void prepare_reset(const struct tty *t)
     bytes_add_string(&b, "\x18\x1b\\"); /* ends a picture that was cut off */
     if (t->caps.graphics == GRAPHICS_KITTY)
         bytes_add_string(&b, "\x1b_Ga=d,q=2\x1b\\");
-    bytes_add_string(&b, "\x1b[?2026l\x1b[?1002l\x1b[?1000l\x1b[?1006l\x1b[?2004l\x1b[r");
+    bytes_add_string(&b, "\x1b[?69l\x1b[?2026l\x1b[?1002l\x1b[?1000l\x1b[?1006l\x1b[?2004l\x1b[r");
     add_capability(&b, "rmkx");
     add_capability(&b, "sgr0");
     add_capability(&b, "op");
@@ -178,6 +188,16 @@ static void write_bytes(const struct tty *t, const char *s, size_t n)
             return;
         }
     }
+}
+
+static void write_capabilities(const struct tty *t, const char *a, const char *other)
+{
+    struct bytes b = {0};
+    add_capability(&b, a);
+    add_capability(&b, other);
+    if (!b.failed && b.len)
+        write_bytes(t, b.data, b.len);
+    bytes_free(&b);
 }
 
 static void write_string(const struct tty *t, const char *s)
@@ -278,6 +298,16 @@ static void ask_kitty(struct tty *t)
     ask(t, "\x1b_Gi=31,s=1,v=1,a=q,t=d,f=24;AAAA\x1b\\");
 }
 
+/* Margins on the left and the right are of the VT420 (64): what says it is an older one may print
+ * the question. */
+static void ask_margins(struct tty *t, const char *da1)
+{
+    if (t->margins_asked || t->multiplexed || strtol(da1 + 1, NULL, 10) < 64)
+        return;
+    t->margins_asked = true;
+    ask(t, "\x1b[?69$p");
+}
+
 bool tty_reply(struct tty *t, const char *text, size_t n)
 {
     struct frame_caps was = t->caps;
@@ -291,6 +321,9 @@ bool tty_reply(struct tty *t, const char *text, size_t n)
         const char *name = getenv("TERM");
         if (strstr(name, "kitty") || strstr(name, "ghostty"))
             ask_kitty(t);
+        ask_margins(t, s);
+    } else if (strncmp(s, "?69;", 4) == 0) { /* 1: on, 2: off, and it can be changed */
+        t->can.margins = s[4] == '1' || s[4] == '2';
     } else if (sscanf(s, "6;%d;%dt", &h, &w) == 2 && h > 0 && w > 0 && h < 200 && w < 200) {
         t->caps.cell_h = h;
         t->caps.cell_w = w;
@@ -313,8 +346,8 @@ static void measure(struct tty *t)
         t->w = ws.ws_col;
         t->h = ws.ws_row;
     } else {
-        t->w = COLS;
-        t->h = LINES;
+        t->w = number("cols") ? number("cols") : 80;
+        t->h = number("lines") ? number("lines") : 24;
     }
     if (t->w > CANVAS_SIDE_MAX)
         t->w = CANVAS_SIDE_MAX;
@@ -330,56 +363,26 @@ static void switch_on(struct tty *t)
         write_string(t, MOUSE_ON);
 }
 
-/* t->screen, of a type of terminal that ncurses is told of where terminfo has none such. */
+/* Terminfo read, the other screen and raw mode on. */
 static int open_screen(struct tty *t, struct err *e)
 {
-    char type[64];
+    const char *type = getenv("TERM");
     int status = 0;
-    struct bytes entry = {0};
-    choose_type(&t->opt, type, sizeof type, &entry);
-    const char *terminfo = getenv("TERMINFO");
-    char *was = terminfo ? strdup(terminfo) : NULL;
-    if (entry.len)
-        setenv("TERMINFO", entry.data, 1);
-    bool known = setupterm(type, fileno(t->out), &status) == OK;
-    if (known) {
-        prepare_reset(t);
-        del_curterm(cur_term);
-        guard_arm(true); /* before the first byte that changes anything */
-        t->screen = newterm(type, t->out, t->in);
-    }
-    if (was)
-        setenv("TERMINFO", was, 1);
-    else if (entry.len)
-        unsetenv("TERMINFO");
-    free(was);
-    bytes_free(&entry);
-    if (!known)
+    if (setupterm(type, fileno(t->out), &status) != OK)
         return err_set(e, ERR_BAD_INPUT,
-                       "TERM=%s is not in the terminfo database · try TERM=xterm or --plain",
-                       getenv("TERM"));
-    if (t->screen)
-        return 0;
-    guard_restore();
-    return err_set(e, ERR_SYSTEM, "the terminal %s cannot be used · try --plain", getenv("TERM"));
-}
-
-static int start_curses(struct tty *t, struct err *e)
-{
-    int r = open_screen(t, e);
-    if (r < 0)
-        return r;
-    set_term(t->screen);
-    if (has_colors()) {
-        start_color();
-        use_default_colors();
+                       "TERM=%s is not in the terminfo database · try TERM=xterm or --plain", type);
+    if (!read_can(&t->opt, &t->can)) {
+        del_curterm(cur_term);
+        return err_set(e, ERR_SYSTEM, "the terminal %s cannot be used · try --plain", type);
     }
-    t->caps.depth = choose_depth(&t->opt);
-    curs_set(0);
+    t->caps.depth = t->can.depth;
+    prepare_reset(t);
     tcgetattr(t->fd, &t->raw);
     cfmakeraw(&t->raw);
     t->raw.c_cc[VMIN] = 1;
     t->raw.c_cc[VTIME] = 0;
+    guard_arm(true); /* before the first byte that changes anything */
+    write_capabilities(t, "smcup", "civis");
     return 0;
 }
 
@@ -404,7 +407,7 @@ int tty_open(struct tty **out, const struct tty_options *o, struct err *e)
     t->caps.ascii = strcmp(codeset, "UTF-8") != 0;
     t->paint = paint_new();
     r = t->paint ? guard_open(fileno(t->out), e) : err_set(e, ERR_SYSTEM, "out of memory");
-    if (r == 0 && (r = start_curses(t, e)) < 0)
+    if (r == 0 && (r = open_screen(t, e)) < 0)
         guard_close();
     if (r < 0) {
         paint_free(t->paint);
@@ -414,7 +417,7 @@ int tty_open(struct tty **out, const struct tty_options *o, struct err *e)
     decide_graphics(t);
     cell_from_ioctl(t);
     measure(t);
-    resize_term(t->h, t->w);
+    t->caret_x = -1;
     switch_on(t);
     ask_all(t);
     t->afresh = true;
@@ -464,7 +467,7 @@ void tty_close(struct tty *t)
         return;
     give_back(t);
     guard_close();
-    delscreen(t->screen);
+    del_curterm(cur_term);
     paint_free(t->paint);
     if (t->in != stdin)
         fclose(t->in);
@@ -485,14 +488,9 @@ void tty_suspend(struct tty *t)
 void tty_resume(struct tty *t)
 {
     guard_arm(true);
-    struct bytes b = {0};
-    set_term(t->screen);
-    add_capability(&b, "smcup");
-    if (!b.failed && b.len)
-        write_bytes(t, b.data, b.len);
-    bytes_free(&b);
+    write_capabilities(t, "smcup", "civis");
     switch_on(t);
-    t->caret_visible = 1;
+    t->caret_x = -1;
     tty_resized(t);
 }
 
@@ -522,7 +520,6 @@ void tty_repaint(struct tty *t)
 void tty_resized(struct tty *t)
 {
     measure(t);
-    resize_term(t->h, t->w);
     t->afresh = true;
     if (t->da1_seen && wants_pictures(t) && t->fences == 0)
         ask(t, "\x1b[16t"); /* a font of another size leaves the rows as they are */
@@ -534,30 +531,23 @@ void tty_draw(struct tty *t, const struct frame *f)
         return;
     bool show[FRAME_PICTURES_MAX] = {false};
     pictures_choose(f, show);
-    struct bytes before = {0}, after = {0};
-    pictures_update(&t->pictures, f, show, t->afresh, &before, &after);
-    if (before.len && !before.failed)
-        write_bytes(t, before.data, before.len);
-    if (t->afresh) {
+    struct bytes all = {0}, after = {0};
+    pictures_update(&t->pictures, f, show, t->afresh, &all, &after);
+    if (t->afresh)
         paint_forget(t->paint);
-        clearok(curscr, TRUE);
-    }
-    paint_frame(t->paint, f, show);
-    int caret = f->caret_x >= 0;
-    if (caret)
-        move(f->caret_y, f->caret_x);
-    if (caret != t->caret_visible)
-        curs_set(caret);
-    t->caret_visible = caret;
-    leaveok(stdscr, !caret);
-    wnoutrefresh(stdscr);
-    doupdate();
-    fflush(t->out);
-    if (after.len && !after.failed)
-        write_bytes(t, after.data, after.len);
-    bytes_free(&before);
+    paint_frame(t->paint, f, show, &t->can, &all);
+    bytes_add(&all, after.data, after.len);
+    bool caret = f->caret_x >= 0, moved = f->caret_x != t->caret_x || f->caret_y != t->caret_y;
+    if (caret && (moved || all.len))
+        bytes_addf(&all, "\x1b[%d;%dH", f->caret_y + 1, f->caret_x + 1);
+    if (caret != (t->caret_x >= 0))
+        add_capability(&all, caret ? "cnorm" : "civis");
+    t->caret_x = f->caret_x, t->caret_y = f->caret_y;
+    t->afresh = all.failed || after.failed; /* it is drawn anew */
+    if (!t->afresh && all.len)
+        write_bytes(t, all.data, all.len);
+    bytes_free(&all);
     bytes_free(&after);
-    t->afresh = false;
 }
 
 bool tty_copy(struct tty *t, const char *text, size_t n)

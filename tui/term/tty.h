@@ -1,4 +1,4 @@
-/* tty.h - the terminal: the only user of ncurses.
+/* tty.h - the terminal: the only user of terminfo.
  *
  * Shows frames, reads bytes, asks the terminal what it can show without waiting for the answer, and
  * gives the terminal back as it was (guard.h).  One terminal, main thread only. Tested in
