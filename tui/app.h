@@ -137,6 +137,8 @@ struct app_options {
     int32_t pair[2];             /* -1 = the two likeliest at the end of the base run */
     const char *other;           /* the other prompt, NULL = none */
     const struct model *against; /* another model to compare with (compare_models), NULL = none */
+    const char *against_name;    /* what opened it; NULL: its own name */
+    const char *no_against;      /* why the one that the session has is not open; NULL = it is */
     struct keymap *keymap;       /* borrowed */
     bool present, locked;        /* begin before a class (present.h), with edits locked */
     const char

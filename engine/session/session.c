@@ -45,7 +45,7 @@ struct session {
     struct figures *figures;
     struct sweeping *sweeping;
     struct sides *sides;
-    struct loading loading;
+    struct loading loading, beside; /* of its model, of another one that a side asks */
     int64_t time_us;
     double share;
     char moved[256]; /* why it computes on the cpu, "" where it was so from the beginning */
@@ -114,7 +114,8 @@ static int publish_figures(struct job *j, bool complete, struct err *e)
     snap->share = j->s->share;
     snap->sweep = sweeping_map(j->s->sweeping);
     snap->sweeping = sweeping_waits(j->s->sweeping);
-    snap->loaded = j->s->loading.done, snap->loading = j->s->loading.all;
+    const struct loading *l = j->s->loading.all ? &j->s->loading : &j->s->beside;
+    snap->loaded = l->done, snap->loading = l->all;
     snprintf(snap->device, sizeof snap->device, "%s",
              j->s->m->where[0] ? j->s->m->where : j->s->m->be->describe);
     snprintf(snap->moved, sizeof snap->moved, "%s", j->s->moved);
@@ -167,6 +168,24 @@ static void do_task(struct session_task *t)
     atomic_store(&t->done, true);
 }
 
+enum { LOADING_US = 100000 };
+
+/* Another model's weights to its device, told as they come.  What fails but by being cancelled is
+ * the side's to say. */
+static int load_beside(struct job *j, const struct model *m, struct err *e)
+{
+    struct loading *l = &j->s->beside;
+    int rc = 0;
+    while (!rc && loading_left(l, m)) {
+        rc = loading_step(l, m, &j->s->cancel, e);
+        if (!rc && loading_left(l, m) && clock_us() - j->shown_us >= LOADING_US)
+            rc = publish_figures(j, false, e);
+    }
+    if (rc)
+        *l = (struct loading){0};
+    return rc == ERR_CANCELLED || rc == ERR_SYSTEM ? rc : 0;
+}
+
 /* The further questions, when the first one is on show. */
 static int answer_sides(struct job *j, struct err *e)
 {
@@ -180,7 +199,10 @@ static int answer_sides(struct job *j, struct err *e)
     rc = publish_figures(j, false, e);
     for (int32_t i = 0; i < w->n_sides && !rc; i++) {
         struct err why = {0}; /* stays with the side */
-        rc = sides_answer(j->s->sides, &w->sides[i], &j->side[i], between, j, &why);
+        if (w->sides[i].model)
+            rc = load_beside(j, w->sides[i].model, &why);
+        if (!rc)
+            rc = sides_answer(j->s->sides, &w->sides[i], &j->side[i], between, j, &why);
         if (rc)
             *e = why;
         else
@@ -200,7 +222,6 @@ static void forget_sides(struct job *j)
 /* Weights to their device, and what the layers so far say of the request, now and then. */
 static int load(struct job *j, struct err *e)
 {
-    enum { LOADING_US = 100000 };
     struct session *s = j->s;
     const struct session_want *w = j->want;
     int rc = 0;

@@ -248,12 +248,49 @@ static void test_lost(void **state)
     }
 }
 
+/* Another model that a side asks comes up as the first one did: told as it does, each weight once.
+ */
+static void test_beside(void **state)
+{
+    (void)state;
+    struct loaded l = {0};
+    struct model *other = NULL;
+    struct err e = {0};
+    loaded_open(&l, 0, 0);
+    assert_int_equal(model_open(&other, l.m->folder, l.be, &e), 0);
+    snapshot_release(session_wait(l.s, session_request(l.s, &l.ask)));
+    assert_int_equal(slow.imported, weights_of(l.m));
+    struct session_want side = l.ask;
+    side.model = other;
+    l.ask.sides = &side, l.ask.n_sides = 1;
+    slow.us = 25000;
+    uint64_t g = session_request(l.s, &l.ask);
+    int told = 0;
+    for (bool end = false; !end;) {
+        const struct snapshot *snap = next(&l, g);
+        end = snap->complete;
+        assert_non_null(snapshot_at(snap, FACE_BASE, &l.want[2], 0)); /* the first one's stay */
+        assert_true(snap->loading == 0 || (!end && snap->loaded >= told));
+        told = snap->loading ? snap->loaded : told;
+        snapshot_release(snap);
+    }
+    assert_true(told > 1);
+    const struct snapshot *snap = session_wait(l.s, g);
+    assert_right(&l, snap->sides[0]);
+    snapshot_release(snap);
+    assert_int_equal(slow.imported, 2 * weights_of(l.m));
+    session_close(l.s);
+    l.s = NULL;
+    model_close(other);
+    loaded_close(&l);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_layer_by_layer), cmocka_unit_test(test_run_reads_ahead),
         cmocka_unit_test(test_newer_requests), cmocka_unit_test(test_close_in_between),
-        cmocka_unit_test(test_lost),
+        cmocka_unit_test(test_lost),           cmocka_unit_test(test_beside),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -374,6 +374,40 @@ static void test_resume(void **state)
 }
 
 /* Where nothing can be kept, it is said why and what helps. */
+/* The model of --against is kept, opened again and compared with; where it is gone the rest goes
+ * on, and says so. */
+static void test_against(void **state)
+{
+    (void)state;
+    char path[PATH_MAX], line[PATH_MAX + 40], whole[PATH_MAX];
+    assert_non_null(realpath(TEACH, whole));
+    snprintf(line, sizeof line, "\nagainst %s\n", whole);
+    d.app->opt.against = d.m;
+    d.app->opt.against_name = TEACH;
+    char *text = text_now();
+    assert_non_null(strstr(text, line));
+    snprintf(path, sizeof path, "%.200s/two.session", folder);
+    put(path, text);
+    free(text);
+    d.app->opt.against = NULL;
+    struct result r = RUN("--session", path, "--plain");
+    assert_int_equal(r.status, 0);
+    assert_non_null(strstr(r.out, "in B: "));
+    assert_null(strstr(r.out, "warning"));
+    result_free(&r);
+    put(path, "model teach\nagainst models/gone\nprompt \"Tom\"\nend\n");
+    r = RUN("--session", path, "--plain");
+    assert_int_equal(r.status, 0);
+    assert_null(strstr(r.out, "in B: "));
+    assert_non_null(strstr(r.out, "warning: against models/gone: "));
+    result_free(&r);
+    r = RUN("--session", path, "--against", "teach", "--plain");
+    assert_int_equal(r.status, 0);
+    assert_non_null(strstr(r.out, "in B: "));
+    assert_non_null(strstr(r.out, "against models/gone: another one is compared with here"));
+    result_free(&r);
+}
+
 static void test_no_folder(void **state)
 {
     (void)state;
@@ -518,6 +552,7 @@ int main(void)
         WITH(test_round_trip), WITH(test_states),   WITH(test_save_and_open),
         WITH(test_bad_lines),  WITH(test_not_over), WITH(test_no_folder),
         WITH(test_full_disk),  WITH(test_history),  WITH(test_long_history),
-        WITH(test_newest),     WITH(test_resume),   WITH(test_killed)};
+        WITH(test_newest),     WITH(test_resume),   WITH(test_against),
+        WITH(test_killed)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -33,22 +33,39 @@ static int read_prompt(struct cli *c, const char *word)
 }
 
 /* The second model, where the first is and processed as it is; like that one it opens compared. */
-static int open_against(struct cli *c)
+static int open_against(struct cli *c, const char *name)
 {
-    if (!c->opt->against)
+    if (!name)
         return 0;
-    int rc = model_open(&c->against, c->opt->against, c->be, &c->err);
+    int rc = model_open(&c->against, name, c->be, &c->err);
     if (!rc)
         rc = process_model(c->against, c->m->process, &c->err);
     return rc ? rc : compare_models(c->m, c->against, &c->err);
 }
 
-static int open_explorer(struct cli *c, const char *prompt, struct explorer_options *x)
+/* That of a session, which goes on without one that is not there any more: why says so. */
+static int open_against_of(struct cli *c, const char *name, struct err *why)
 {
+    if (c->opt->against || !open_against(c, name))
+        return 0;
+    *why = c->err;
+    c->err = (struct err){0};
+    model_close(c->against);
+    c->against = NULL;
+    return 0;
+}
+
+/* s: the session that it goes on with, or NULL; what of it is not there is told in *why. */
+static int open_explorer(struct cli *c, const char *prompt, const struct saved *s,
+                         struct explorer_options *x, struct err *why)
+{
+    const char *of_session = s ? saved_get(s, NULL, SAVED_AGAINST) : NULL;
     const struct options *o = c->opt;
     int rc = cli_model(c, true);
     if (!rc)
-        rc = open_against(c);
+        rc = open_against(c, o->against);
+    if (!rc && of_session)
+        rc = open_against_of(c, of_session, why);
     if (!rc)
         rc = read_prompt(c, prompt);
     if (!rc)
@@ -70,7 +87,9 @@ static int open_explorer(struct cli *c, const char *prompt, struct explorer_opti
                                   .refs = o->refs.item,
                                   .n_refs = o->refs.n,
                                   .other = o->other,
-                                  .against = c->against};
+                                  .against = c->against,
+                                  .against_name = o->against ? o->against : of_session,
+                                  .no_against = why && why->code ? why->text : NULL};
     x->app.image = c->image;
     if (o->tokens || o->from_stdin) {
         x->app.tokens = c->tokens;
@@ -145,6 +164,7 @@ int cli_explore(struct cli *c)
 {
     struct explorer_options x;
     struct saved s = {0};
+    struct err why = {0};
     struct options with = *c->opt;
     const struct options *given = c->opt;
     char path[PATH_MAX];
@@ -162,14 +182,15 @@ int cli_explore(struct cli *c)
         c->opt = &with;
     }
     if (!rc)
-        rc = open_explorer(c, c->opt->n_words ? c->opt->words[0] : NULL, &x);
+        rc = open_explorer(c, c->opt->n_words ? c->opt->words[0] : NULL, *path ? &s : NULL, &x,
+                           &why);
     if (rc && *path && !c->m && !given->model) {
-        const struct err why = c->err;
+        const struct err no_model = c->err;
         err_set(
-            &c->err, why.code,
+            &c->err, no_model.code,
             "%.150s is of %.100s · %.150s · borescope MODEL --session FILE opens it with a model "
             "that is there",
-            path, c->model_name ? c->model_name : "no model", why.text);
+            path, c->model_name ? c->model_name : "no model", no_model.text);
     }
     x.session = !rc && *path ? path : NULL;
     x.session_name = given->session;
@@ -183,7 +204,7 @@ int cli_explore(struct cli *c)
 int cli_share(struct cli *c)
 {
     struct explorer_options x;
-    int rc = open_explorer(c, c->opt->n_words ? c->opt->words[0] : NULL, &x);
+    int rc = open_explorer(c, c->opt->n_words ? c->opt->words[0] : NULL, NULL, &x, NULL);
     x.app.share = c->opt->as_name ? c->opt->as_name : "";
     x.app.allow = c->opt->allow.item;
     x.app.n_allow = c->opt->allow.n;
@@ -222,7 +243,7 @@ int cli_play(struct cli *c)
     if (!rc)
         rc = read_script(c, c->opt->model, &script, &len);
     if (!rc)
-        rc = open_explorer(c, NULL, &x);
+        rc = open_explorer(c, NULL, NULL, &x, NULL);
     FILE *out = rc ? NULL : open_memstream(&screens, &out_len);
     if (!rc && !out)
         rc = cli_memory(c);

@@ -139,12 +139,21 @@ static void collect_view(const struct app *a, struct saved *s)
     saved_add(s, NULL, SAVED_VIEW, view_names[a->cur.view]);
 }
 
+/* As it is found from everywhere. */
+static void add_model(struct saved *s, enum saved_key key, const char *name)
+{
+    char path[PATH_MAX];
+    saved_add(s, NULL, key, realpath(name, path) ? path : name);
+}
+
 void session_text(const struct app *a, struct bytes *out)
 {
     struct saved s = {0};
-    char process[PROCESS_TEXT_MAX], path[PATH_MAX];
-    const char *model = a->opt.model_name ? a->opt.model_name : a->m->name;
-    saved_add(&s, NULL, SAVED_MODEL, realpath(model, path) ? path : model);
+    char process[PROCESS_TEXT_MAX];
+    add_model(&s, SAVED_MODEL, a->opt.model_name ? a->opt.model_name : a->m->name);
+    if (a->opt.against)
+        add_model(&s, SAVED_AGAINST,
+                  a->opt.against_name ? a->opt.against_name : a->opt.against->name);
     if (a->m->process)
         saved_add(&s, NULL, SAVED_PROCESS, process_text(a->m->process, process, sizeof process));
     if (a->opt.bos >= 0)
@@ -426,6 +435,20 @@ static bool is_of_model(struct app *a, const struct become *b)
     return same;
 }
 
+/* Another model to compare with is opened at the start, or not at all. */
+static void become_against(const struct app *a, struct become *b)
+{
+    const char *name = saved_get(&b->saved, NULL, SAVED_AGAINST), *open = a->opt.against_name;
+    char path[PATH_MAX];
+    if (!name || (a->opt.against && open && strcmp(name, open) == 0) ||
+        (a->opt.against && open && realpath(open, path) && strcmp(name, path) == 0))
+        return;
+    bytes_addf(&b->warnings, "against %s: %s\n", name,
+               a->opt.no_against ? a->opt.no_against
+               : a->opt.against  ? "another one is compared with here"
+                                 : "borescope --session FILE opens it, this one goes on without");
+}
+
 /* What could not be read must not be written over: it may be all that there is of it. */
 static void become_name(struct app *a, struct become *b)
 {
@@ -459,6 +482,7 @@ static void take_become(struct app *a, struct task *t)
     become_tokens(a, b);
     become_edits(a, b);
     if (!b->state) {
+        become_against(a, b);
         become_pins(a, b);
         become_view(a, b);
         saved_free(&a->states);
