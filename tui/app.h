@@ -116,9 +116,11 @@ struct place {
 
 struct completion {
     char *item[COMPLETE_MAX];
-    int n, at;    /* at -1: none taken yet */
-    size_t begin; /* of the word in the line */
-    char *stem;   /* the line as typed */
+    int n, at;        /* at -1: none taken yet */
+    size_t begin;     /* of the word in the line */
+    char *stem;       /* the line as typed */
+    int top;          /* the first one on show */
+    struct rect rows; /* of the screen, where they were drawn last; empty: nowhere */
 };
 
 struct app_options {

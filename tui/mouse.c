@@ -2,6 +2,7 @@
 #include "mouse.h"
 
 #include "help.h"
+#include "input/complete.h"
 #include "keybar.h"
 
 enum { WHEEL_LINES = 3 };
@@ -56,14 +57,25 @@ static unsigned in_help(struct app *a, const struct input *in)
     return 0;
 }
 
+/* In what a line may go on with: the wheel shows more, a click takes. */
+static void in_completion(struct app *a, const struct input *in)
+{
+    if (in->act == MOUSE_WHEEL_UP || in->act == MOUSE_WHEEL_DOWN)
+        complete_scroll(a, in->act == MOUSE_WHEEL_UP ? -WHEEL_LINES : WHEEL_LINES);
+    else if (in->act == MOUSE_PRESS && in->button == 0)
+        complete_click(a, in->x, in->y);
+}
+
 unsigned mouse_input(struct app *a, const struct input *mouse)
 {
     struct input in = *mouse;
     in.y /= a->present.apart ? 2 : 1;
     if (a->mode == LINE_HELP)
         return in_help(a, &in);
-    if (a->mode != LINE_NONE)
+    if (a->mode != LINE_NONE) {
+        in_completion(a, &in);
         return 0;
+    }
     switch (in.act) {
     case MOUSE_WHEEL_UP: app_view(a)->move(a, MOVE_UP, WHEEL_LINES); break;
     case MOUSE_WHEEL_DOWN: app_view(a)->move(a, MOVE_DOWN, WHEEL_LINES); break;

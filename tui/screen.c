@@ -110,27 +110,29 @@ static void draw_which_key(const struct app *a, struct frame *f)
     }
 }
 
-static void draw_completion(const struct app *a, struct frame *f, int bottom)
+static void draw_completion(struct app *a, struct frame *f, int bottom)
 {
-    const struct completion *c = &a->complete;
+    struct completion *c = &a->complete;
     struct bytes help = {0};
     complete_help(a, &help);
-    int rows = c->n < 10 ? c->n : 10;
+    int rows = c->n < COMPLETE_ROWS ? c->n : COMPLETE_ROWS;
+    c->rows = (struct rect){0};
     if ((rows > 1 || (rows == 1 && c->at < 0)) && a->h > 14) {
         int width = 12;
         for (int i = 0; i < c->n; i++) {
             int w = text_width(c->item[i], strlen(c->item[i]), TEXT_PLAIN) + 4;
             width = w > width ? w : width;
         }
-        int top = c->at >= rows ? c->at - rows + 1 : 0, x = (int)c->begin;
+        int x = (int)c->begin;
         width = width > a->w ? a->w : width;
         x = x + width > a->w ? a->w - width : x;
         struct rect in = frame_popup(
             f, (struct rect){x, bottom - rows - 2 - (help.len > 0), width, rows + 2}, NULL);
         for (int i = 0; i < rows; i++)
-            canvas_put_field(f->canvas, in, 1, i,
-                             canvas_plain(top + i == c->at ? CANVAS_REVERSE : 0), c->item[top + i],
-                             strlen(c->item[top + i]), TEXT_PLAIN, in.w - 2, true);
+            canvas_put_field(
+                f->canvas, in, 1, i, canvas_plain(c->top + i == c->at ? CANVAS_REVERSE : 0),
+                c->item[c->top + i], strlen(c->item[c->top + i]), TEXT_PLAIN, in.w - 2, true);
+        c->rows = in;
     }
     if (help.len && !help.failed) {
         struct rect r = {0, bottom - 1, a->w, 1};

@@ -159,11 +159,58 @@ static void test_wheel(void **state)
     }
 }
 
+/* Row of the screen that begins with a word inside a popup's border, -1. */
+static int row_of(const char *word)
+{
+    for (int y = 0; y < d.frame.canvas->h; y++)
+        if (column_of(y, word) >= 0)
+            return y;
+    return -1;
+}
+
+/* What a command may go on with: the wheel shows the rest, a click takes one, and Tab goes on from
+ * there; a click beside it does nothing. */
+static void test_completion(void **state)
+{
+    (void)state;
+    driver_keys(&d, ":edit<Space>blocks.0.");
+    free(driver_screen(&d));
+    struct completion *c = &d.app->complete;
+    assert_true(c->n > 16 && c->at < 0 && c->rows.h == 10);
+    char third[128], last[128];
+    snprintf(third, sizeof third, "edit %s", c->item[2]);
+    snprintf(last, sizeof last, "edit %s", c->item[c->n - 1]);
+    int y = row_of(c->item[2]);
+    assert_int_equal(y, c->rows.y + 2);
+    mouse(MOUSE_PRESS, c->rows.x + 2, y);
+    assert_string_equal(line_text(&d.app->line), third);
+    mouse(MOUSE_WHEEL_DOWN, 5, 5);
+    assert_int_equal(c->top, 3);
+    assert_string_equal(line_text(&d.app->line), third); /* looking takes nothing */
+    for (int i = 0; i < 40; i++)
+        mouse(MOUSE_WHEEL_DOWN, 5, 5);
+    assert_int_equal(c->top, c->n - 10);
+    assert_int_equal(row_of(c->item[c->n - 1]), c->rows.y + 9);
+    mouse(MOUSE_PRESS, c->rows.x + 2, c->rows.y + 9);
+    assert_string_equal(line_text(&d.app->line), last);
+    mouse(MOUSE_PRESS, 119, 1);
+    mouse(MOUSE_PRESS, c->rows.x + 2, c->rows.y + 10);
+    assert_string_equal(line_text(&d.app->line), last);
+    driver_keys(&d, "<Tab>"); /* round to the first one, which is shown */
+    assert_int_equal(c->at, 0);
+    assert_int_equal(c->top, 0);
+    mouse(MOUSE_WHEEL_UP, 5, 5);
+    assert_int_equal(c->top, 0);
+    driver_keys(&d, "<Esc>");
+    mouse(MOUSE_PRESS, 30, 10); /* none is open: the view's */
+    assert_int_equal(d.app->mode, LINE_NONE);
+}
+
 int main(void)
 {
     setlocale(LC_CTYPE, "C.UTF-8");
 #define WITH(test) cmocka_unit_test_setup_teardown(test, open_driver, close_driver)
     const struct CMUnitTest tests[] = {WITH(test_bar), WITH(test_drag), WITH(test_help),
-                                       WITH(test_wheel)};
+                                       WITH(test_wheel), WITH(test_completion)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -212,6 +212,32 @@ void complete_find(struct app *a)
     }
 }
 
+static void take(struct app *a, int at)
+{
+    struct completion *c = &a->complete;
+    c->at = at;
+    if (at < c->top)
+        c->top = at;
+    else if (at >= c->top + COMPLETE_ROWS)
+        c->top = at - COMPLETE_ROWS + 1;
+    line_set(&a->line, c->stem, c->begin);
+    line_insert(&a->line, c->item[at], strlen(c->item[at]));
+}
+
+void complete_scroll(struct app *a, int lines)
+{
+    struct completion *c = &a->complete;
+    int last = c->n > COMPLETE_ROWS ? c->n - COMPLETE_ROWS : 0, top = c->top + lines;
+    c->top = top < 0 ? 0 : top > last ? last : top;
+}
+
+void complete_click(struct app *a, int x, int y)
+{
+    struct completion *c = &a->complete;
+    if (c->stem && rect_has(c->rows, x, y) && c->top + y - c->rows.y < c->n)
+        take(a, c->top + y - c->rows.y);
+}
+
 void complete_step(struct app *a, int step)
 {
     struct completion *c = &a->complete;
@@ -219,9 +245,7 @@ void complete_step(struct app *a, int step)
         complete_find(a);
     if (!c->n || !c->stem)
         return;
-    c->at = c->at < 0 ? (step > 0 ? 0 : c->n - 1) : (c->at + step + c->n) % c->n;
-    line_set(&a->line, c->stem, c->begin);
-    line_insert(&a->line, c->item[c->at], strlen(c->item[c->at]));
+    take(a, c->at < 0 ? (step > 0 ? 0 : c->n - 1) : (c->at + step + c->n) % c->n);
 }
 
 void complete_help(const struct app *a, struct bytes *out)
