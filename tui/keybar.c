@@ -1,6 +1,7 @@
 /* keybar.c - see keybar.h. */
 #include "keybar.h"
 
+#include <stdio.h>
 #include <string.h>
 
 /* In the order in which a newcomer needs them; those without a key or meaning here are left out. */
@@ -13,22 +14,35 @@ static const struct {
            {"mask", "mask"},         {"head next", "head"}, {"layer next", "layer"},
            {"prompt", "prompt"},     {"pair", "pair"},      {"edit", "edit"},
            {"scale", "scale"},       {"sweep", "sweep"},    {"search", "search"}};
-enum { BAR_N = sizeof bar / sizeof bar[0], KEYS = KEYMAP_SEQ_MAX * KEYS_NAME_MAX };
+enum { BAR_N = sizeof bar / sizeof bar[0] };
+
+/* The key of a command as the bar writes it: <Tab> is Tab; false: none runs it. */
+static bool find_key(const struct app *a, const char *command, char key[KEYBAR_KEY])
+{
+    keymap_keys_of(a->opt.keymap, 1u << a->cur.view, command, key, KEYBAR_KEY);
+    size_t n = strlen(key);
+    if (key[0] == '<' && n > 2) {
+        key[n - 1] = 0;
+        memmove(key, key + 1, n - 1);
+    }
+    return n > 0;
+}
+
+const char *keybar_key(const struct app *a, const char *command, char key[KEYBAR_KEY])
+{
+    if (!find_key(a, command, key))
+        snprintf(key, KEYBAR_KEY, ":%s", command);
+    return key;
+}
 
 /* The keys of an entry as the bar writes them; false: it has none, or nothing to do here. */
-static bool keys_of(const struct app *a, int i, char keys[KEYS])
+static bool keys_of(const struct app *a, int i, char keys[KEYBAR_KEY])
 {
     bool heads = a->cur.view != VIEW_GRID || a->quantity == QUANTITY_EXPERTS;
     if ((strcmp(bar[i].command, "delete") == 0 && a->cur.view != VIEW_EDITS) ||
         (strcmp(bar[i].command, "head next") == 0 && !heads))
         return false;
-    keymap_keys_of(a->opt.keymap, 1u << a->cur.view, bar[i].command, keys, KEYS);
-    size_t n = strlen(keys);
-    if (keys[0] == '<' && n > 2) { /* <Tab> is Tab in the bar */
-        keys[n - 1] = 0;
-        memmove(keys, keys + 1, n - 1);
-    }
-    return n > 0;
+    return find_key(a, bar[i].command, keys);
 }
 
 /* What stands in front of the first: digits choose a view, unless they are counts. */
@@ -43,7 +57,7 @@ static int first_x(const struct app *a)
 }
 
 /* The next entry from *i on that fits at *x: steps over it; false: no more. */
-static bool next(const struct app *a, int w, int *i, int *x, char keys[KEYS], int *wide)
+static bool next(const struct app *a, int w, int *i, int *x, char keys[KEYBAR_KEY], int *wide)
 {
     for (; *i < BAR_N; ++*i) {
         if (!keys_of(a, *i, keys))
@@ -56,7 +70,7 @@ static bool next(const struct app *a, int w, int *i, int *x, char keys[KEYS], in
 
 void keybar_draw(const struct app *a, struct canvas *c, struct rect r)
 {
-    char keys[KEYS];
+    char keys[KEYBAR_KEY];
     struct canvas_style st = canvas_plain(CANVAS_REVERSE),
                         bold = canvas_plain(CANVAS_REVERSE | CANVAS_BOLD);
     canvas_fill(c, r, st, " ");
@@ -71,7 +85,7 @@ void keybar_draw(const struct app *a, struct canvas *c, struct rect r)
 
 const char *keybar_at(const struct app *a, int w, int column)
 {
-    char keys[KEYS];
+    char keys[KEYBAR_KEY];
     for (int i = 0, x = first_x(a), wide; next(a, w, &i, &x, keys, &wide); i++, x += wide + 2)
         if (column >= x && column < x + wide)
             return bar[i].command;

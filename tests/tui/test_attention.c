@@ -312,6 +312,27 @@ static void test_text(void **state)
     driver_close(&d);
 }
 
+/* The panel names the keys that are bound, or the command where none is. */
+static void test_keys(void **state)
+{
+    (void)state;
+    static const char text[] = "[all]\nz zero\nx none\nX none\n<F9> enter\n<Enter> none\n";
+    struct bytes warnings = {0};
+    open_with(8);
+    driver_keys(&d, "2");
+    assert_int_equal(keymap_parse(d.app->opt.keymap, "own", text, sizeof text - 1, &warnings), 0);
+    char *screen = driver_screen(&d);
+    assert_non_null(strstr(screen, "z zeroes this head here, :zero-all everywhere"));
+    assert_non_null(strstr(screen, "F9 goes to its edges"));
+    free(screen);
+    driver_command(&d, "view hooks");
+    screen = driver_screen(&d);
+    assert_non_null(strstr(screen, "F9 opens the tensor   z zeroes"));
+    free(screen);
+    bytes_free(&warnings);
+    driver_close(&d);
+}
+
 int main(void)
 {
     setlocale(LC_CTYPE, "C.UTF-8");
@@ -319,6 +340,7 @@ int main(void)
         cmocka_unit_test(test_labels),     cmocka_unit_test(test_whole),
         cmocka_unit_test(test_thumbnails), cmocka_unit_test(test_whole_click),
         cmocka_unit_test(test_reach),      cmocka_unit_test(test_masks),
-        cmocka_unit_test(test_edge),       cmocka_unit_test(test_text)};
+        cmocka_unit_test(test_edge),       cmocka_unit_test(test_text),
+        cmocka_unit_test(test_keys)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

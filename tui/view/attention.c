@@ -6,6 +6,7 @@
 
 #include "attention_map.h"
 #include "draw.h"
+#include "keybar.h"
 #include "list/patches.h"
 #include "say.h"
 
@@ -226,11 +227,13 @@ static void draw_edge(const struct app *a, struct canvas *c, struct rect r,
 /* In its place, while the cursor stands on a head: what a verb acts on. */
 static void draw_whole_head(const struct app *a, struct canvas *c, struct rect r)
 {
-    char noun[256];
+    char noun[256], here[KEYBAR_KEY], all[KEYBAR_KEY], in[KEYBAR_KEY];
     if (app_noun_text(a, false, noun))
         canvas_put(c, r, 0, 1, canvas_plain(0), noun);
-    canvas_put(c, r, 0, 2, canvas_plain(CANVAS_DIM), "x zeroes this head here, X everywhere");
-    canvas_put(c, r, 0, 3, canvas_plain(CANVAS_DIM), "Enter goes to its edges");
+    canvas_putf(c, r, 0, 2, canvas_plain(CANVAS_DIM), "%s zeroes this head here, %s everywhere",
+                keybar_key(a, "zero", here), keybar_key(a, "zero-all", all));
+    canvas_putf(c, r, 0, 3, canvas_plain(CANVAS_DIM), "%s goes to its edges",
+                keybar_key(a, "enter", in));
 }
 
 static void attention_side(struct app *a, struct frame *f, struct rect r)

@@ -5,6 +5,7 @@
 
 #include "names/alias.h"
 #include "draw.h"
+#include "keybar.h"
 #include "list/hook_rank.h"
 #include "list/hook_table.h"
 
@@ -131,6 +132,23 @@ static void draw_names(const struct app *a, struct canvas *c, struct rect r)
     }
 }
 
+/* What the keys do with the hook under the cursor. */
+static void draw_keys(const struct app *a, struct canvas *c, struct rect foot, bool fires)
+{
+    static const char *const does[][2] = {{"enter", "opens the tensor"},
+                                          {"zero", "zeroes"},
+                                          {"observe", "switches this on-request hook on"},
+                                          {"copy", "copies the name"}};
+    enum { DOES = sizeof does / sizeof *does, ROOM = KEYBAR_KEY + 48 };
+    char text[DOES][ROOM], key[KEYBAR_KEY];
+    const char *keys[DOES];
+    for (int i = 0; i < DOES; i++) {
+        snprintf(text[i], ROOM, "%s %s", keybar_key(a, does[i][0], key), does[i][1]);
+        keys[i] = fires && i == 2 ? NULL : text[i];
+    }
+    draw_items(c, foot, 3, 0, keys, DOES);
+}
+
 static void hooks_draw(struct app *a, struct frame *f, struct rect body)
 {
     struct canvas *c = f->canvas;
@@ -153,11 +171,8 @@ static void hooks_draw(struct app *a, struct frame *f, struct rect body)
     if (n && refusal)
         canvas_put(c, foot, 3, 0, canvas_plain(CANVAS_DIM), refusal);
     else if (n) {
-        const char *const keys[] = {
-            "Enter opens the tensor", "x zeroes",
-            hook_table_fires(a, a->cur.hook) ? NULL : "Space switches this on-request hook on",
-            "y copies the name"};
-        draw_items(c, foot, 3, 0, keys, sizeof keys / sizeof *keys);
+        bool fires = hook_table_fires(a, a->cur.hook);
+        draw_keys(a, c, foot, fires);
     }
 }
 
