@@ -15,7 +15,9 @@ enum {
     BEST_WIDTH = 40, /* columns of the screen for a column of best tokens */
     BAR_MIN = 7,     /* for a bar of the target through the layers that has its number below */
     BAR_MAX = 9,
-    CHART_MAX = 12 /* lines of those beyond one */
+    CHART_MAX = 12, /* lines of those beyond one */
+    TOPS_MIN = 6,   /* lines of best tokens, with their heading, before anything else */
+    FLAT_X = 42     /* of the second half of the figures where they are one line */
 };
 
 void detail_name(const struct app *a, char buf[LIMIT_NAME + 24])
@@ -110,6 +112,13 @@ float detail_rank(const struct lens_cell *c)
     return isnan(c->target_logit) ? NAN : (float)c->target_rank;
 }
 
+/* Where rows are dear and columns are not, the two lines of figures are one. */
+static bool is_flat(struct rect r)
+{
+    enum { COLUMNS = 76, ROWS = 16 };
+    return r.w >= COLUMNS && r.h < ROWS;
+}
+
 static void draw_figures(struct app *a, struct canvas *c, struct rect r, const struct shown *d)
 {
     static const char *const names[] = {"norm ", "   +attn ", "   +mlp "};
@@ -126,10 +135,12 @@ static void draw_figures(struct app *a, struct canvas *c, struct rect r, const s
     }
     if (a->m->cfg.headless)
         return;
-    x = 1 + canvas_put(c, r, 1, 2, canvas_plain(0), "entropy ");
-    x += cell ? draw_number(c, r, x, 2, canvas_plain(0), (double)cell->cell.entropy, 6, 2,
+    int y = is_flat(r) ? 1 : 2;
+    x = is_flat(r) ? FLAT_X : 1;
+    x += canvas_put(c, r, x, y, canvas_plain(0), "entropy ");
+    x += cell ? draw_number(c, r, x, y, canvas_plain(0), (double)cell->cell.entropy, 6, 2,
                             NUMBER_LEFT)
-              : canvas_put(c, r, x, 2, canvas_plain(0), "…");
+              : canvas_put(c, r, x, y, canvas_plain(0), "…");
     if (d->target < 0)
         return;
     struct bytes b = {0};
@@ -137,9 +148,9 @@ static void draw_figures(struct app *a, struct canvas *c, struct rect r, const s
     draw_add_token(a, d->target, &b);
     bytes_add_string(&b, cell ? "\" " : "\" …");
     if (!b.failed)
-        x += canvas_put_text(c, r, x, 2, canvas_plain(0), b.data, b.len, TEXT_PLAIN);
+        x += canvas_put_text(c, r, x, y, canvas_plain(0), b.data, b.len, TEXT_PLAIN);
     if (cell)
-        draw_number(c, r, x, 2, canvas_plain(0), (double)detail_rank(&cell->cell), 8, 0,
+        draw_number(c, r, x, y, canvas_plain(0), (double)detail_rank(&cell->cell), 8, 0,
                     NUMBER_LEFT);
     bytes_free(&b);
 }
@@ -149,10 +160,11 @@ static void draw_experts(const struct app *a, struct canvas *c, struct rect r,
                          const struct shown *d)
 {
     struct experts x = experts_at(a, d->at.s, face_of(d->at.show), d->at.w->site.layer, d->row);
-    int at = 1 + canvas_put(c, r, 1, 3, canvas_plain(0), x.index ? "experts" : "experts …");
+    int y = is_flat(r) ? 2 : 3,
+        at = 1 + canvas_put(c, r, 1, y, canvas_plain(0), x.index ? "experts" : "experts …");
     for (int32_t i = 0; x.index && i < x.n && at + 10 < r.w; i++) {
         char n[NUMBER_BYTES];
-        at += canvas_putf(c, r, at, 3, canvas_plain(0), "  %d %s", (int)x.index[i],
+        at += canvas_putf(c, r, at, y, canvas_plain(0), "  %d %s", (int)x.index[i],
                           number_fit(n, (double)x.weight[i], 4, 2, NUMBER_LEFT));
     }
 }
@@ -330,8 +342,11 @@ static void draw_through(struct app *a, struct canvas *c, struct rect r, const s
 /* The best tokens, and the target through the layers below them. */
 static void draw_lens(struct app *a, struct canvas *c, struct rect rest, const struct shown *d)
 {
-    struct rect below = rect_cut_bottom(&rest, 3);
     int columns = detail_columns(rest.w), lines = (d->at.w->k + columns - 1) / columns + 1;
+    /* the lens view has the target's figures of all layers above: tokens before a picture of them
+     */
+    bool drawn = a->cur.view != VIEW_LENS || rest.h >= TOPS_MIN + 3;
+    struct rect below = rect_cut_bottom(&rest, drawn ? 3 : 0);
     if (rest.h > lines) { /* keep it together */
         int spare = rest.h - lines - 1;
         below.y = rest.y + lines + 1;
@@ -342,7 +357,8 @@ static void draw_lens(struct app *a, struct canvas *c, struct rect rest, const s
         draw_top_one(a, c, rest, d);
     else
         draw_top_both(a, c, rest, d);
-    draw_through(a, c, below, d);
+    if (drawn)
+        draw_through(a, c, below, d);
 }
 
 void detail_head(const struct app *a, struct canvas *c, struct rect r, const char *name)
@@ -395,7 +411,7 @@ void detail_draw(struct app *a, struct frame *f, struct rect r)
     if (experts)
         draw_experts(a, c, r, &d);
     struct rect rest = r;
-    rect_cut_top(&rest, experts ? 5 : 4);
+    rect_cut_top(&rest, (experts ? 5 : 4) - is_flat(r));
     struct rect bottom = detail_cut_edits(a, &rest);
     if (!a->m->cfg.headless)
         draw_lens(a, c, rest, &d);
