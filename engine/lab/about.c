@@ -13,6 +13,8 @@ int about_make(char **out, const struct model *m, const struct texts_options *o,
     struct fingerprint model = fingerprint_model(m), read = {0, 0};
     char text[300], tail[60] = "";
     int rc = pair_about_read(&read, target, e);
+    if (!rc)
+        rc = pair_about_tokenizer(&read, m, e);
     if (rc)
         return rc;
     if (read.a || read.b)

@@ -242,6 +242,10 @@ static bool config_key(const struct arch *a, json_t *in, size_t offset, char nam
     return false;
 }
 
+#define NO_NUMBER                                                                                 \
+    "%s · config.json of %s has no number of %s: it cannot shrink · leave out --shrink, which " \
+    "zeroes them"
+
 /* The numbers of what is left into config.json. */
 static int config_numbers(const struct writing *w, json_t *root)
 {
@@ -264,10 +268,8 @@ static int config_numbers(const struct writing *w, json_t *root)
         if (!put[i].changes)
             continue;
         if (!config_key(a, in, put[i].field, name))
-            return err_set(w->e, ERR_BAD_INPUT,
-                           "%s · config.json of %s has no number of %s: it cannot shrink · leave "
-                           "out --shrink, which zeroes them",
-                           w->m->name, a->model_type, i ? "heads" : "neurons");
+            return err_set(w->e, ERR_BAD_INPUT, NO_NUMBER, w->m->name, a->model_type,
+                           i ? "heads" : "neurons");
         if (json_object_set_new(in, name, json_integer(put[i].is)))
             return err_memory(w->e, "config.json");
     }
@@ -337,6 +339,26 @@ int checkpoint_prune_check(const char *folder, struct err *e)
     return stat(path, &st)
                ? 0
                : err_set(e, ERR_BAD_INPUT, "%s · it is there already · another folder", path);
+}
+
+int checkpoint_shrink_check(const struct model *m, bool neurons, bool heads, bool per_layer,
+                            struct err *e)
+{
+    const struct config *cfg = &m->cfg;
+    char why[240] = "", key[64];
+    bool can = heads && heads_can_go(cfg, why);
+    if (!neurons && !can)
+        return err_set(e, ERR_BAD_INPUT,
+                       "--shrink · it cuts out neurons and whole heads%s%s · leave it out, heads "
+                       "and dims are zeroed",
+                       heads ? " · heads: " : ", and neither is to go", why);
+    if (neurons && !config_key(cfg->arch, NULL, offsetof(struct config, d_mlp), key))
+        return err_set(e, ERR_BAD_INPUT, NO_NUMBER, m->name, cfg->arch->model_type, "neurons");
+    return per_layer || cfg->n_layers == 1
+               ? 0
+               : err_set(e, ERR_BAD_INPUT,
+                         "--shrink · config.json has one number for all layers · --per-layer "
+                         "takes as many of each");
 }
 
 static int check(const struct writing *w, const char *folder)

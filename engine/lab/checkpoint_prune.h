@@ -26,6 +26,12 @@ struct checkpoint_pruned {
 int checkpoint_prune(const struct model *m, const struct pruned *p, bool shrink, const char *folder,
                      struct checkpoint_pruned *out, struct err *e);
 
+/* What of shrink can be said before it is known which units go: ERR_BAD_INPUT where none of the
+ * kinds that are asked for can be cut out of this family, and where layers may lose more than
+ * others (per_layer: they cannot). */
+int checkpoint_shrink_check(const struct model *m, bool neurons, bool heads, bool per_layer,
+                            struct err *e);
+
 /* Can `folder` take one?  It has no model yet.  To be asked before long work. */
 int checkpoint_prune_check(const char *folder, struct err *e);
 

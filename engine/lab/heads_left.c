@@ -88,6 +88,16 @@ static bool layers_left(const struct config *cfg, const struct pruned *p, struct
     return true;
 }
 
+bool heads_can_go(const struct config *cfg, char why[240])
+{
+    why[0] = '\0';
+    if (!has_head_size(cfg->arch))
+        snprintf(why, 240, "config.json of %s has no head_dim", cfg->arch->model_type);
+    else if (cfg->qk_norm && cfg->qk_norm_joined)
+        snprintf(why, 240, "queries and keys of all heads are normalized together");
+    return !why[0];
+}
+
 void heads_left(struct heads_left *out, const struct config *cfg, const struct pruned *p)
 {
     const struct arch *a = cfg->arch;
@@ -98,12 +108,8 @@ void heads_left(struct heads_left *out, const struct config *cfg, const struct p
             any |= head_is_gone(p, l, h);
     if (!any)
         return;
-    if (!has_head_size(a))
-        snprintf(out->why, sizeof out->why, "config.json of %s has no head_dim", a->model_type);
-    else if (cfg->qk_norm && cfg->qk_norm_joined)
-        snprintf(out->why, sizeof out->why,
-                 "queries and keys of all heads are normalized together");
-    else if (layers_left(cfg, p, out) && a->heads_divide && cfg->d_model % out->n)
+    if (heads_can_go(cfg, out->why) && layers_left(cfg, p, out) && a->heads_divide &&
+        cfg->d_model % out->n)
         snprintf(out->why, sizeof out->why,
                  "Hugging Face takes a %s of hidden size %d with a number of heads that divides "
                  "it, which %d does not",

@@ -16,6 +16,8 @@ struct heads_left {
  * whole groups or as many of each group, and the family's config.json must have the size of a
  * head. */
 void heads_left(struct heads_left *out, const struct config *cfg, const struct pruned *p);
+/* Can whole heads be cut out of this family at all?  Else why. */
+bool heads_can_go(const struct config *cfg, char why[240]);
 /* Is head h of a layer gone as a whole; are all that read key/value head g? */
 bool head_is_gone(const struct pruned *p, int32_t layer, int32_t h);
 bool kv_head_is_gone(const struct config *cfg, const struct pruned *p, int32_t layer, int32_t g);

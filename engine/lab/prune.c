@@ -74,11 +74,12 @@ static void take_away(struct pruned_part *p, int64_t unit, int32_t size)
 }
 
 int prune_choose(struct pruned *p, const struct scores *s, double share, bool per_layer,
-                 struct prune_choice *out, struct err *e)
+                 int64_t each, struct prune_choice *out, struct err *e)
 {
     struct pruned_part *q = &p->part[s->unit == SCORE_NEURONS ? PRUNE_NEURONS : PRUNE_DIMS];
     int32_t size = s->unit == SCORE_HEADS ? q->group : 1;
     int64_t all = s->n_layers * s->n, most = (int64_t)(share * (double)(per_layer ? s->n : all));
+    most -= most % each;
     int64_t *order = malloc(((size_t)all + 1) * sizeof *order),
             *left = malloc(((size_t)s->n_layers + 1) * sizeof *left);
     int rc = order && left ? scores_rank(s, order, e) : err_memory(e, "scores");
@@ -86,7 +87,8 @@ int prune_choose(struct pruned *p, const struct scores *s, double share, bool pe
     if (!rc && most < 1)
         rc = err_set(e, ERR_BAD_INPUT, "--%s %g · that is none of %lld%s · the least share is %.3g",
                      score_unit_names[s->unit], share, (long long)(per_layer ? s->n : all),
-                     per_layer ? " of a layer" : "", 1.0 / (double)(per_layer ? s->n : all));
+                     per_layer ? " of a layer" : "",
+                     (double)each / (double)(per_layer ? s->n : all));
     for (int32_t l = 0; !rc && l < s->n_layers; l++)
         left[l] = most;
     for (int64_t i = 0; !rc && i < all && !isnan(s->value[order[i]]); i++) {

@@ -35,9 +35,10 @@ struct prune_choice {
 };
 /* Take away the units of the greatest scores, of equal ones the first: share * how many the model
  * (per_layer: each layer) has, rounded down as taker's get_top_frac does, among those that are
- * still there.  ERR_BAD_INPUT where that is none. */
+ * still there.  `each`: that many neighbours go together (scores_share), else 1.  ERR_BAD_INPUT
+ * where that is none. */
 int prune_choose(struct pruned *p, const struct scores *s, double share, bool per_layer,
-                 struct prune_choice *out, struct err *e);
+                 int64_t each, struct prune_choice *out, struct err *e);
 
 /* Edits that put `value` ("0", "mean(REF)") there, a few for each layer: *texts is malloc'ed, as
  * each of its *n is.  Freed with prune_edits_free.  ERR_BAD_INPUT where they are more than a run

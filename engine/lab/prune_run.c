@@ -116,11 +116,15 @@ static int step(struct loop *l, int32_t i, struct err *e)
     int rc = together(w, s ? 0 : err_memory(e, "a step"), e);
     if (!rc && (i == 1 || !w->cumulative))
         rc = score(l, e);
+    for (int k = 0; k < l->n && !rc; k++)
+        if (l->units[k] == SCORE_HEADS && w->head_group > 1)
+            scores_share(&l->score[k], w->head_group);
     if (!rc && w->cumulative)
         pruned_clear(l->p);
     for (int k = 0; k < l->n && !rc; k++) {
+        int64_t each = l->units[k] == SCORE_HEADS && w->head_group > 1 ? w->head_group : 1;
         double share = w->share[l->units[k]] * (w->cumulative ? i : 1);
-        rc = prune_choose(l->p, &l->score[k], share < 1 ? share : 1, w->per_layer,
+        rc = prune_choose(l->p, &l->score[k], share < 1 ? share : 1, w->per_layer, each,
                           &s->choice[s->n_choices], e);
         s->n_choices += !rc;
     }

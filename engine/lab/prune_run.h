@@ -22,6 +22,7 @@ struct prune_run {
     struct score_run score;    /* its target: edits in force, which stay */
     double share[SCORE_UNITS]; /* of each kind of unit, in each step; 0: none */
     bool per_layer;
+    int64_t head_group; /* heads go in groups of so many neighbours (scores_share); 0: alone */
     bool cumulative; /* one scoring for all steps: step i takes away i times the share of it.  Else
                         each step scores what the one before left, and takes the share of all. */
     int32_t steps;

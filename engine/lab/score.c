@@ -200,6 +200,17 @@ void scores_difference(struct scores *s)
         s->value[i] = s->cripple[i] - s->focus[i];
 }
 
+void scores_share(struct scores *s, int64_t each)
+{
+    for (int64_t i = 0; i + each <= s->n_layers * s->n; i += each) {
+        double sum = 0;
+        for (int64_t k = i; k < i + each; k++)
+            sum += s->value[k];
+        for (int64_t k = i; k < i + each; k++)
+            s->value[k] = sum / (double)each;
+    }
+}
+
 /* ---- ranks, files ---- */
 
 struct ranked {

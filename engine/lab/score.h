@@ -66,6 +66,9 @@ void scores_draw(struct scores *s, uint64_t seed);
 /* Heads from dimensions: both values and the score by their mean or median over a head.  (taker's
  * choose_attn_heads_by: "mean" takes the median there, and "median" the mean.) */
 void scores_join(struct scores *heads, const struct scores *dims, enum score_heads how);
+/* The score of `each` neighbours, which go together, is the mean of theirs: heads that share keys
+ * and values.  n must be a multiple of it. */
+void scores_share(struct scores *s, int64_t each);
 /* cripple less focus, the score of SCORE_FROM_LOSS. */
 void scores_difference(struct scores *s);
 

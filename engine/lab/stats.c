@@ -229,7 +229,7 @@ static int alike_check(const struct stats *a, const struct stats *b, struct err 
                        "the same -c, --top and --coactivation");
     if (about_read_differs(a->about, b->about))
         return err_set(e, ERR_BAD_INPUT,
-                       "a file, reference set or prompt that edits read holds "
+                       "a file, reference set or prompt that edits read, or tokenizer.json, holds "
                        "something else than it did · put it back, or begin anew");
     return strcmp(a->about, b->about)
                ? err_set(e, ERR_BAD_INPUT, "made otherwise: \"%s\" · here \"%s\"", a->about,

@@ -1,11 +1,15 @@
 /* pair_about.c - see pair_about.h. */
 #include "run/pair_about.h"
 
+#include <limits.h>
+#include <stdio.h>
 #include <string.h>
+#include <sys/stat.h>
 
 #include "edit/edit.h"
 #include "edit/reference.h"
 #include "model/image_input.h"
+#include "model/model.h"
 
 static void add_text(struct fingerprint *f, const char *text)
 {
@@ -19,6 +23,14 @@ void pair_about_edits(struct fingerprint *f, const struct pair_target *t)
         edit_print(t->edits[i], text, sizeof text);
         fingerprint_add(f, text, strlen(text));
     }
+}
+
+int pair_about_tokenizer(struct fingerprint *f, const struct model *m, struct err *e)
+{
+    char path[PATH_MAX];
+    struct stat st;
+    snprintf(path, sizeof path, "%s/tokenizer.json", m->folder ? m->folder : "");
+    return !m->folder || stat(path, &st) || !S_ISREG(st.st_mode) ? 0 : fingerprint_file(f, path, e);
 }
 
 static int set_add(struct fingerprint *f, const struct reference_set *s, struct err *e)

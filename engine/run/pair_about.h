@@ -14,4 +14,8 @@ void pair_about_edits(struct fingerprint *f, const struct pair_target *t);
  * not there is an error. */
 int pair_about_read(struct fingerprint *f, const struct pair_target *t, struct err *e);
 
+/* What tokenizer.json beside the weights holds, which makes tokens of texts; a GGUF file has its
+ * own within. ERR_BAD_INPUT where it cannot be read. */
+int pair_about_tokenizer(struct fingerprint *f, const struct model *m, struct err *e);
+
 #endif

@@ -5,9 +5,11 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "faults.h"
 #include "run/pair.h"
+#include "run/pair_about.h"
 
 /* The values of every default site of a face, one after the other. */
 struct values {
@@ -341,6 +343,30 @@ static void sources_do_not_pile_up(void **state)
     fixture_close(&f);
 }
 
+/* What makes tokens of texts belongs to what numbers are of; a model without the file has none. */
+static void the_tokenizer_is_told_apart(void **state)
+{
+    (void)state;
+    char folder[] = "/tmp/borescope-test-XXXXXX", path[64];
+    struct model m = {.folder = folder};
+    struct fingerprint f[3] = {{0, 0}};
+    struct err e;
+    assert_non_null(mkdtemp(folder));
+    snprintf(path, sizeof path, "%s/tokenizer.json", folder);
+    assert_int_equal(pair_about_tokenizer(&f[0], &m, &e), 0);
+    assert_true(!f[0].a && !f[0].b);
+    for (int i = 1; i < 3; i++) {
+        FILE *to = fopen(path, "w");
+        assert_non_null(to);
+        fprintf(to, "{\"version\": %d}", i);
+        fclose(to);
+        assert_int_equal(pair_about_tokenizer(&f[i], &m, &e), 0);
+    }
+    assert_true(f[1].a && f[1].a != f[2].a && f[1].b != f[2].b);
+    remove(path);
+    rmdir(folder);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -350,6 +376,7 @@ int main(void)
         cmocka_unit_test(a_source_that_is_too_short_is_refused),
         cmocka_unit_test(edits_are_resolved_when_they_change),
         cmocka_unit_test(sources_do_not_pile_up),
+        cmocka_unit_test(the_tokenizer_is_told_apart),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -9,6 +9,7 @@
 #include <unistd.h>
 
 #include "edit/taker.h"
+#include "lab/heads_left.h"
 #include "lab/prune_run.h"
 
 #define PROMPTS "tests/fixtures/prompts/"
@@ -56,7 +57,7 @@ static void top_share(void **state)
             assert_int_equal(scores_init(&s, &f.m->cfg, (enum score_unit)k, NULL), 0);
             assert_int_equal(score_run(&all, 1, &w, NULL), 0);
             assert_int_equal(pruned_init(&p, &f.m->cfg, NULL), 0);
-            assert_int_equal(prune_choose(&p, &s, TOP, false, &c, NULL), 0);
+            assert_int_equal(prune_choose(&p, &s, TOP, false, 1, &c, NULL), 0);
             assert_int_equal(c.units, (int64_t)(TOP * (double)(s.n_layers * s.n)));
             same_mask(ref, names[k], &p, k);
             pruned_free(&p);
@@ -137,6 +138,37 @@ static void history(void **state)
 
 /* ---- edits and masks ---- */
 
+/* Heads that share keys and values go together: the mean of their scores chooses, and what a share
+ * has beyond whole groups stays. */
+static void groups_of_heads(void **state)
+{
+    (void)state;
+    struct fixture f = fixture_open("llama");
+    const struct config *cfg = &f.m->cfg;
+    int64_t each = cfg->n_heads / cfg->n_kv_heads;
+    struct scores s;
+    struct pruned p;
+    struct prune_choice c;
+    struct err e = {0};
+    assert_true(each > 1 && cfg->n_kv_heads > 1);
+    assert_int_equal(scores_init(&s, cfg, SCORE_HEADS, NULL), 0);
+    for (int64_t i = 0; i < s.n_layers * s.n; i++) /* the last group's, but for one head between */
+        s.value[i] = i % s.n >= s.n - each ? 2 : i % s.n == 0 ? 2.5 : 0;
+    scores_share(&s, each);
+    assert_int_equal(pruned_init(&p, cfg, NULL), 0);
+    double share = ((double)each + 0.5) / (double)cfg->n_heads;
+    assert_int_equal(prune_choose(&p, &s, share, true, each, &c, NULL), 0);
+    assert_int_equal(c.units, each * cfg->n_layers);
+    for (int32_t l = 0; l < cfg->n_layers; l++)
+        for (int32_t h = 0; h < cfg->n_heads; h++)
+            assert_int_equal(head_is_gone(&p, l, h), h >= cfg->n_heads - each);
+    share = ((double)each - 0.5) / (double)cfg->n_heads;
+    assert_int_equal(prune_choose(&p, &s, share, true, each, &c, &e), ERR_BAD_INPUT);
+    scores_free(&s);
+    pruned_free(&p);
+    fixture_close(&f);
+}
+
 static void per_layer_and_heads(void **state)
 {
     (void)state;
@@ -150,7 +182,8 @@ static void per_layer_and_heads(void **state)
     assert_int_equal(scores_init(&s, &f.m->cfg, SCORE_HEADS, NULL), 0);
     scores_draw(&s, 3);
     assert_int_equal(pruned_init(&p, &f.m->cfg, NULL), 0);
-    assert_int_equal(prune_choose(&p, &s, 0.4, true, &c, NULL), 0); /* one of three in each layer */
+    assert_int_equal(prune_choose(&p, &s, 0.4, true, 1, &c, NULL),
+                     0); /* one of three in each layer */
     assert_int_equal(c.units, f.m->cfg.n_layers);
     for (int32_t l = 0; l < f.m->cfg.n_layers; l++)
         assert_int_equal(pruned_in(&p.part[PRUNE_DIMS], l), f.m->cfg.d_head);
@@ -158,9 +191,9 @@ static void per_layer_and_heads(void **state)
     assert_int_equal(n, f.m->cfg.n_layers);
     assert_non_null(strstr(text[0], "blocks.0.attn.hook_z[:, {"));
     prune_edits_free(text, n);
-    assert_int_equal(prune_choose(&p, &s, 0.4, true, &c, NULL), 0); /* those left */
+    assert_int_equal(prune_choose(&p, &s, 0.4, true, 1, &c, NULL), 0); /* those left */
     assert_int_equal(pruned_in(&p.part[PRUNE_DIMS], 0), 2 * f.m->cfg.d_head);
-    assert_int_equal(prune_choose(&p, &s, 0.1, true, &c, &e), ERR_BAD_INPUT);
+    assert_int_equal(prune_choose(&p, &s, 0.1, true, 1, &c, &e), ERR_BAD_INPUT);
     assert_non_null(strstr(e.text, "--heads 0.1 · that is none of 3 of a layer"));
     scores_free(&s);
     pruned_free(&p);
@@ -199,7 +232,7 @@ static void masks_are_edits(void **state)
     for (int u = SCORE_NEURONS; u <= SCORE_DIMS; u++) {
         assert_int_equal(scores_init(&s, &f.m->cfg, (enum score_unit)u, NULL), 0);
         scores_draw(&s, 5);
-        assert_int_equal(prune_choose(&p, &s, 0.3, false, &c, NULL), 0);
+        assert_int_equal(prune_choose(&p, &s, 0.3, false, 1, &c, NULL), 0);
         scores_free(&s);
     }
     for (int with = 0; with < 2; with++) {
@@ -312,9 +345,13 @@ static void many(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(top_share),           cmocka_unit_test(history),
-        cmocka_unit_test(per_layer_and_heads), cmocka_unit_test(masks_are_edits),
-        cmocka_unit_test(long_sets),           cmocka_unit_test(many),
+        cmocka_unit_test(top_share),
+        cmocka_unit_test(history),
+        cmocka_unit_test(groups_of_heads),
+        cmocka_unit_test(per_layer_and_heads),
+        cmocka_unit_test(masks_are_edits),
+        cmocka_unit_test(long_sets),
+        cmocka_unit_test(many),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

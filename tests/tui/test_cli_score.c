@@ -199,6 +199,15 @@ static void prune_refused(void **state)
     assert_refused(RUN("prune", MODEL, SETS, "--neurons", "0.0001"), 1, "that is none of");
     assert_refused(RUN("prune", MODEL, SETS, "--heads", "0.5", "--dims", "0.5"), 2, "not both");
     assert_refused(RUN("prune", MODEL, SETS, "--heads", "0.5", "--shrink"), 2, "--write FOLDER");
+    char *folder = folder_make(), *to = folder_path(folder, "cut"); /* before any work */
+    assert_refused(RUN("prune", MODEL, SETS, "--heads", "0.5", "--shrink", "--write", to), 1,
+                   "--shrink · it cuts out neurons and whole heads · heads: config.json of gpt2");
+    assert_refused(RUN("prune", MODEL, SETS, "--dims", "0.5", "--shrink", "--write", to), 1,
+                   "neither is to go");
+    assert_refused(RUN("prune", MODEL, SETS, "--neurons", "0.5", "--shrink", "--write", to), 1,
+                   "--per-layer takes as many of each");
+    free(to);
+    folder_remove(folder);
     assert_refused(
         RUN("prune", MODEL, SETS, "--neurons", "0.1", "--score", "rand", "--png", "/nowhere/x.png"),
         1, "/nowhere/x.png");

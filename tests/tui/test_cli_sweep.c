@@ -341,12 +341,46 @@ static void test_killed(void **state)
     folder_remove(folder);
 }
 
+/* A file that only cells in the middle of a sweep read is known to its state too. */
+static void test_files_between(void **state)
+{
+    (void)state;
+    char *folder = folder_make(), *part = folder_path(folder, "part.safetensors"),
+         *vectors = folder_path(folder, "v.safetensors"),
+         *between = folder_path(folder, "w.safetensors"), set[1600];
+    struct result r = RUN("stats", "teach", "tests/fixtures/prompts/eval.txt", "--limit", "2", "-c",
+                          "hook_embed", "-o", vectors);
+    assert_int_equal(r.status, 0);
+    result_free(&r);
+    snprintf(set, sizeof set,
+             "blocks.{layer}.hook_resid_post[{pos}] = {f=file(\"%s\", \"hook_embed.max\")|"
+             "file(\"%s\", \"hook_embed.max\")|file(\"%s\", \"hook_embed.mean\")}",
+             vectors, between, vectors);
+    const char *const begun[] = {"borescope", "sweep",    "teach", "-p",      ABOUT, "--set",
+                                 set,         "--resume", part,    "--every", "0",   NULL};
+    static const char *const limits[] = {"2", "4"};
+    for (int i = 0; i < 2; i++) {
+        assert_int_equal(i ? remove(between) : 0, 0);
+        r = RUN("stats", "teach", "tests/fixtures/prompts/eval.txt", "--limit", limits[i], "-c",
+                "hook_embed", "-o", between);
+        assert_int_equal(r.status, 0);
+        result_free(&r);
+        if (i == 0)
+            assert_false(command_killed(begun, "/dev/null", part, 0));
+    }
+    assert_refused(RUN("sweep", "teach", "-p", ABOUT, "--set", set, "--resume", part), 1,
+                   "holds something else than it did");
+    free(part), free(vectors), free(between);
+    folder_remove(folder);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_json),   cmocka_unit_test(test_nan),
-        cmocka_unit_test(test_patch),  cmocka_unit_test(test_tables),
-        cmocka_unit_test(test_files),  cmocka_unit_test(test_prompts),
-        cmocka_unit_test(test_killed), cmocka_unit_test(test_refusals)};
+        cmocka_unit_test(test_json),    cmocka_unit_test(test_nan),
+        cmocka_unit_test(test_patch),   cmocka_unit_test(test_tables),
+        cmocka_unit_test(test_files),   cmocka_unit_test(test_prompts),
+        cmocka_unit_test(test_killed),  cmocka_unit_test(test_files_between),
+        cmocka_unit_test(test_refusals)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

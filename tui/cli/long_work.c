@@ -58,8 +58,8 @@ int long_work_read_differs(struct cli *c)
 {
     return err_set(
         &c->err, ERR_BAD_INPUT,
-        "%.200s · a file, reference set or prompt that the command reads holds something "
-        "else than it did · put it back, or begin with another file",
+        "%.200s · a file, reference set, prompt or tokenizer.json that the command reads holds "
+        "something else than it did · put it back, or begin with another file",
         c->opt->state);
 }
 

@@ -373,6 +373,9 @@ static int run_options(struct work *w)
         .top = o->top,
         .told = keep,
         .user = w};
+    const struct config *cfg = &w->c->m->cfg;
+    if (o->shrink) /* what is cut out of grouped heads are groups */
+        w->run.head_group = cfg->n_heads / (cfg->n_kv_heads > 0 ? cfg->n_kv_heads : 1);
     for (int i = 0; i < SCORE_SETS; i++)
         w->run.eval[i] = (struct score_set){
             .path = paths[i] ? paths[i] : w->scoring.run.set[i].path, .texts = &w->scoring.texts};
@@ -401,6 +404,9 @@ int cli_prune(struct cli *c)
     int rc = scoring_open(&w->scoring, c, check(c));
     if (!rc)
         rc = pruned_init(&w->gone, &c->m->cfg, &c->err);
+    if (!rc && c->opt->shrink)
+        rc = checkpoint_shrink_check(c->m, c->opt->neurons > 0, c->opt->heads > 0,
+                                     c->opt->per_layer, &c->err);
     if (!rc)
         rc = run_options(w);
     if (!rc)

@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "long_work.h"
+#include "base/list.h"
 #include "edit/edit.h"
 #include "measure/sweep_state.h"
 #include "model/tensor_write.h"
@@ -112,8 +113,29 @@ static void add_list(struct fingerprint *f, struct option_list list)
         add_text(f, list.item[i]);
 }
 
+/* Files that were added: each once, in the order of the cells. */
+struct files {
+    char **path;
+    size_t n;
+};
+
+static int add_file(struct fingerprint *f, struct files *seen, const char *path, struct err *e)
+{
+    for (size_t i = seen->n; i-- > 0;) /* the last one is likeliest */
+        if (strcmp(seen->path[i], path) == 0)
+            return 0;
+    char *own = strdup(path);
+    if (!own || !list_room(&seen->path, seen->n, sizeof *seen->path)) {
+        free(own);
+        return err_memory(e, "files of cells");
+    }
+    seen->path[seen->n++] = own;
+    return fingerprint_file(f, path, e);
+}
+
 /* Files that a cell's edits read: those of --with and of --set are in none of the prompt's own. */
-static int add_files(struct fingerprint *f, const struct sweep *s, int32_t cell, struct err *e)
+static int add_files(struct fingerprint *f, const struct sweep *s, int32_t cell, struct files *seen,
+                     struct err *e)
 {
     int n = sweep_cell_text(s, cell, NULL, 0), rc = 0;
     char *text = malloc((size_t)n + 1), *rest = NULL;
@@ -124,11 +146,23 @@ static int add_files(struct fingerprint *f, const struct sweep *s, int32_t cell,
     for (char *line = strtok_r(text, "\n", &rest); line && !rc;
          line = strtok_r(NULL, "\n", &rest)) {
         struct edit *ed = NULL;
-        if (!edit_parse(&ed, line, NULL) && edit_file_path(ed))
-            rc = fingerprint_file(f, edit_file_path(ed), e);
+        if (strchr(line, '"') && !edit_parse(&ed, line, NULL) && edit_file_path(ed))
+            rc = add_file(f, seen, edit_file_path(ed), e);
         edit_free(ed);
     }
     free(text);
+    return rc;
+}
+
+static int add_all_files(struct fingerprint *f, const struct sweep *s, struct err *e)
+{
+    struct files seen = {0};
+    int rc = 0;
+    for (int32_t i = 0; i < sweep_cells(s) && !rc; i++)
+        rc = add_files(f, s, i, &seen, e);
+    for (size_t i = 0; i < seen.n; i++)
+        free(seen.path[i]);
+    free(seen.path);
     return rc;
 }
 
@@ -162,8 +196,10 @@ static int about(const struct asked *a, const struct sweep *s, const char *kind,
     }
     out->a = f.a;
     int rc = pair_about_read(&f, &a->set.target, &a->c->err);
-    for (int k = 0; k < 2 && !rc && sweep_cells(s); k++) /* files of an axis: its ends */
-        rc = add_files(&f, s, k ? sweep_cells(s) - 1 : 0, &a->c->err);
+    if (!rc)
+        rc = pair_about_tokenizer(&f, a->c->m, &a->c->err);
+    if (!rc && o->state)
+        rc = add_all_files(&f, s, &a->c->err);
     if (!rc && o->image)
         rc = fingerprint_file(&f, o->image, &a->c->err);
     out->b = f.b;
