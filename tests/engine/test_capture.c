@@ -1,7 +1,7 @@
 /* test_capture.c - tensors kept by name: which, their values on cut axes and in gaps, and how
  * little is computed for them.  That all of them are the reference library's values is shown in
  * test_library.c and tests/tui/test_cli_run.c. */
-#include "fixture.h"
+#include "products.h"
 
 #include <math.h>
 #include <stdlib.h>
@@ -32,21 +32,9 @@ static struct run *synced(const struct fixture *f, const int32_t *tokens, int32_
 /* ---- how much is computed
  * ---------------------------------------------------------------------------------- */
 
-static const struct kn_backend_type *counted;
-static int products;
-
-static enum kn_status count_run(struct kn_backend *be, const struct kn_call *call)
-{
-    products += call->op == KN_OP_LINEAR    ? 1
-                : call->op == KN_OP_LINEARS ? 2 + (call->in[5].ndim > 0)
-                                            : 0;
-    return counted->run(be, call);
-}
-
-/* A long prompt on a model of rotary positions, nothing kept, products counted from now on. */
+/* A long prompt on a model of rotary positions, nothing kept, products counted. */
 struct counted {
     struct fixture f;
-    struct kn_backend_type type;
     struct run *r;
 };
 
@@ -57,10 +45,6 @@ static struct counted *counting(void)
     c->f = fixture_open("llama");
     for (int i = 0; i < LONG; i++)
         tokens[i] = (i * 7 + 3) % c->f.m->cfg.d_vocab;
-    counted = c->f.m->be->type;
-    c->type = *counted;
-    c->type.run = count_run;
-    c->f.m->be->type = &c->type;
     products = 0;
     c->r = synced(&c->f, tokens, LONG);
     return c;
@@ -69,7 +53,6 @@ static struct counted *counting(void)
 static void counting_end(struct counted *c)
 {
     run_free(c->r);
-    c->f.m->be->type = counted;
     fixture_close(&c->f);
     free(c);
 }
@@ -187,8 +170,8 @@ static void test_cut_values(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_each_product_once),
-        cmocka_unit_test(test_groups),
+        PRODUCTS_TEST(test_each_product_once),
+        PRODUCTS_TEST(test_groups),
         cmocka_unit_test(test_cut_values),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

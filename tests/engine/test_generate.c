@@ -1,5 +1,5 @@
 /* test_generate.c - choosing tokens, and that every step is what a run from scratch would give. */
-#include "fixture.h"
+#include "products.h"
 
 #include <math.h>
 #include <stdlib.h>
@@ -175,20 +175,6 @@ static struct heard heard_new(const struct model *m)
         .logits = calloc((size_t)PROMPTS * EACH * (size_t)m->cfg.d_vocab, sizeof(float))};
 }
 
-/* A backend that counts products, and their calls. */
-static struct kn_backend_type counted;
-static const struct kn_backend_type *uncounted;
-static int products, calls;
-
-static enum kn_status count_run(struct kn_backend *be, const struct kn_call *call)
-{
-    products += call->op == KN_OP_LINEAR    ? 1
-                : call->op == KN_OP_LINEARS ? 2 + (call->in[5].ndim > 0)
-                                            : 0;
-    calls += call->op == KN_OP_LINEAR || call->op == KN_OP_LINEARS;
-    return uncounted->run(be, call);
-}
-
 /* Of products of the same rows no call is made one by one: of a pass so many as the plan says. */
 static void so_many_calls(const struct model *m)
 {
@@ -201,8 +187,8 @@ static void so_many_calls(const struct model *m)
             beside += steps[i].beside > 0;
         }
     }
-    if (!beside || calls * all != products * (all - beside))
-        fail_msg("%s: %d products by %d calls, not %lld by %lld", m->name, products, calls,
+    if (!beside || products_calls * all != products * (all - beside))
+        fail_msg("%s: %d products by %d calls, not %lld by %lld", m->name, products, products_calls,
                  (long long)all, (long long)(all - beside));
 }
 
@@ -234,7 +220,7 @@ static void rows_are_what_they_are_alone(const char *name, const char *const *te
                                     .n_prompts = 1,
                                     .align = TOKEN_ALIGN_END};
     }
-    products = calls = 0;
+    products = products_calls = 0;
     if (generate(f.m, t, PROMPTS, EACH, &o, -1, cache * PROMPTS, hear, &all, &e))
         fail_msg("%s: %s", name, e.text);
     *together = products;
@@ -268,10 +254,6 @@ static void prompts_go_together(void **state)
         {"blocks.1.attn.hook_result[1:, 0] *= 2", "blocks.0.hook_resid_pre[1:3] = from(corrupt)"},
         {"blocks.0.attn.hook_pattern[0, 1, 2] = 0.5"}, /* sees ahead */
     };
-    uncounted = fixture_backend()->type;
-    counted = *uncounted;
-    counted.run = count_run;
-    fixture_backend()->type = &counted;
     char **names = fixture_names(true);
     for (char **name = names; *name; name++)
         for (size_t i = 0; i < sizeof lists / sizeof *lists; i++) {
@@ -281,7 +263,6 @@ static void prompts_go_together(void **state)
                                          &together);
             assert_true(together * 3 < alone); /* weights that edits changed are each row's own */
         }
-    fixture_backend()->type = uncounted;
     fixture_names_free(names);
 }
 
@@ -369,7 +350,7 @@ int main(void)
         cmocka_unit_test(draws_follow_the_distribution),
         cmocka_unit_test(same_seed_same_draws),
         cmocka_unit_test(generation_is_a_run_at_every_length),
-        cmocka_unit_test(prompts_go_together),
+        PRODUCTS_TEST(prompts_go_together),
         cmocka_unit_test(it_stops_where_it_must),
         cmocka_unit_test(penalties),
         cmocka_unit_test(options_out_of_range_are_refused),
