@@ -109,6 +109,12 @@ static int tell(struct loop *l, struct prune_step *s, struct err *e)
     return together(l->w, rc, e);
 }
 
+/* How many neighbouring units of a kind go together. */
+static int64_t together_of(const struct prune_run *w, enum score_unit unit)
+{
+    return unit == SCORE_HEADS && w->head_group > 1 ? w->head_group : 1;
+}
+
 static int step(struct loop *l, int32_t i, struct err *e)
 {
     const struct prune_run *w = l->w;
@@ -117,15 +123,13 @@ static int step(struct loop *l, int32_t i, struct err *e)
     if (!rc && (i == 1 || !w->cumulative))
         rc = score(l, e);
     for (int k = 0; k < l->n && !rc; k++)
-        if (l->units[k] == SCORE_HEADS && w->head_group > 1)
-            scores_share(&l->score[k], w->head_group);
+        scores_share(&l->score[k], together_of(w, l->units[k]));
     if (!rc && w->cumulative)
         pruned_clear(l->p);
     for (int k = 0; k < l->n && !rc; k++) {
-        int64_t each = l->units[k] == SCORE_HEADS && w->head_group > 1 ? w->head_group : 1;
         double share = w->share[l->units[k]] * (w->cumulative ? i : 1);
-        rc = prune_choose(l->p, &l->score[k], share < 1 ? share : 1, w->per_layer, each,
-                          &s->choice[s->n_choices], e);
+        rc = prune_choose(l->p, &l->score[k], share < 1 ? share : 1, w->per_layer,
+                          together_of(w, l->units[k]), &s->choice[s->n_choices], e);
         s->n_choices += !rc;
     }
     edits_free(&l->edits);

@@ -62,7 +62,7 @@ char **fixture_names_with(const char *file)
     TRAIT("rotary pairs", c->pos == POS_ROTARY && c->rope_pairs)                            \
     TRAIT("part of a head rotated", c->pos == POS_ROTARY && c->n_rot < c->d_head)           \
     TRAIT("two rotary tables", c->pos == POS_ROTARY && c->rope_by_window)                   \
-    TRAIT("shared keys and values", c->n_kv_heads<c->n_heads && c->n_kv_heads> 1)           \
+    TRAIT("shared keys and values", c->n_kv_heads > 1 && c->n_heads > c->n_kv_heads)        \
     TRAIT("one head of keys and values", c->n_kv_heads == 1 && c->n_heads > 1)              \
     TRAIT("norms after branches", c->norm_place == NORM_AFTER)                              \
     TRAIT("norms before and after", c->norm_place == NORM_BOTH)                             \
@@ -118,8 +118,10 @@ static void names_few(char **names)
 {
     uint32_t bits[200], left = 0;
     size_t n = 0, kept = 0;
-    for (; names[n]; n++)
+    for (; names[n]; n++) {
+        assert_true(n < sizeof bits / sizeof *bits);
         left |= bits[n] = traits_named(names[n]);
+    }
     while (left) {
         size_t best = kept;
         for (size_t i = kept; i < n; i++)

@@ -48,6 +48,8 @@ static struct pen pen_of(const struct cells_can *can, const struct canvas_cell *
         if (text && color_contrast(color_of_index(p.fg), color_of_index(p.bg)) < 3)
             p.fg = color_text_over(color_of_index(p.bg)) ? 7 : 0;
     }
+    if (can->depth == COLOR_DEPTH_16 && p.fg == 0)
+        p.attr &= ~(unsigned)CANVAS_BOLD; /* many make black a grey by it */
     if (p.fg >= 0 || p.bg >= 0)
         p.attr &= ~can->attrs_plain;
     return p;
