@@ -8,7 +8,8 @@
 
 struct cu_module_s {
     struct cu_function_s function[GPU_ALL_COUNT];
-    size_t bytes; /* of machine code; 0: PTX */
+    size_t bytes;
+    bool code; /* of the machine, else PTX */
     char text[];
 };
 struct cu_event_s {
@@ -179,8 +180,8 @@ cu_result cuCtxSetCurrent(cu_context c)
 
 static long number_after(const char *text, const char *end, const char *what)
 {
-    const char *at = strstr(text, what);
-    return at && at < end ? strtol(at + strlen(what), NULL, 10) : -1;
+    const char *at = memmem(text, (size_t)(end - text), what, strlen(what));
+    return at ? strtol(at + strlen(what), NULL, 10) : -1;
 }
 
 /* Bytes of an image of machine code, 0 where it is none: up to its table of sections, which comes
@@ -205,11 +206,13 @@ static bool code_has(const struct cu_module_s *m, const char *name)
 }
 
 /* The entry NAME of an image: ".entry NAME( one parameter "[SIZE]", then ".maxntid LANES". */
-static bool entry_fits(const char *text, const struct gpu_row *row)
+static bool entry_fits(const struct cu_module_s *m, const struct gpu_row *row)
 {
+    /* Lengths are said, since each strstr would count the whole text's under a sanitizer. */
     char head[128];
     snprintf(head, sizeof head, ".entry %s(", row->name);
-    const char *at = strstr(text, head), *end = at ? strchr(at, '{') : NULL;
+    const char *at = memmem(m->text, m->bytes, head, strlen(head)),
+               *end = at ? memchr(at, '{', (size_t)(m->text + m->bytes - at)) : NULL;
     if (!end)
         return false;
     long bytes = number_after(at, end, "["), lanes = number_after(at, end, ".maxntid");
@@ -226,7 +229,7 @@ cu_result cuModuleLoadData(cu_module *m, const void *image)
     ENTER
     if (!device_current)
         return BAD_CONTEXT;
-    size_t code_size = code_bytes(image), bytes = code_size ? code_size : strlen(image) + 1;
+    size_t code_size = code_bytes(image), bytes = code_size ? code_size : strlen(image);
     if (!code_size && !strstr(image, ".version"))
         return BAD_IMAGE;
     if (!code_size && getenv("FAKE_CUDA_NO_COMPILER"))
@@ -235,7 +238,7 @@ cu_result cuModuleLoadData(cu_module *m, const void *image)
     if (!own)
         return CU_OUT_OF_MEMORY;
     memcpy(own->text, image, bytes);
-    own->bytes = code_size;
+    own->bytes = bytes, own->code = code_size > 0;
     fake_objects++;
     *m = own;
     return CU_OK;
@@ -255,8 +258,7 @@ cu_result cuModuleGetFunction(cu_function *f, cu_module m, const char *name)
     int k = 0;
     while (k < GPU_ALL_COUNT && strcmp(gpu_kernels[k].name, name) != 0)
         k++;
-    if (k == GPU_ALL_COUNT ||
-        !(m->bytes ? code_has(m, name) : entry_fits(m->text, &gpu_kernels[k])))
+    if (k == GPU_ALL_COUNT || !(m->code ? code_has(m, name) : entry_fits(m, &gpu_kernels[k])))
         return NOT_FOUND;
     m->function[k].kernel = k;
     *f = &m->function[k];
