@@ -52,6 +52,27 @@ static void print_named(const struct edit *ed, const char *text, char buf[LIMIT_
         snprintf(buf + n, LIMIT_EDIT_TEXT - n, " # %s", name);
 }
 
+static bool grow(void *array, size_t bytes)
+{
+    void *old, *fresh;
+    memcpy(&old, array, sizeof old);
+    fresh = realloc(old, bytes);
+    if (fresh)
+        memcpy(array, &fresh, sizeof fresh);
+    return fresh;
+}
+
+/* Room for one more edit: twice as much where l->n is a power of two, so that a list of many costs
+ * no more per edit than one of few. */
+static bool list_grow(struct edit_list *l)
+{
+    size_t n = (size_t)l->n, room = n ? 2 * n : 1;
+    return n & (n - 1) ||
+           (grow(&l->edit, room * sizeof *l->edit) && grow(&l->text, room * sizeof *l->text) &&
+            grow(&l->on, room * sizeof *l->on) && grow(&l->why, room * sizeof *l->why) &&
+            grow(&l->in_force, room * sizeof *l->in_force));
+}
+
 static int list_append(struct edit_list *l, const char *text, bool on, struct err *e)
 {
     if (l->n >= LIMIT_EDITS)
@@ -62,24 +83,8 @@ static int list_append(struct edit_list *l, const char *text, bool on, struct er
         return rc;
     char canonical[LIMIT_EDIT_TEXT];
     print_named(ed, text, canonical);
-    size_t n = (size_t)l->n + 1;
-    struct edit **edits = realloc(l->edit, n * sizeof *edits);
-    if (edits)
-        l->edit = edits;
-    char **texts = realloc(l->text, n * sizeof *texts);
-    if (texts)
-        l->text = texts;
-    bool *ons = realloc(l->on, n * sizeof *ons);
-    if (ons)
-        l->on = ons;
-    char **whys = realloc(l->why, n * sizeof *whys);
-    if (whys)
-        l->why = whys;
-    bool *forces = realloc(l->in_force, n * sizeof *forces);
-    if (forces)
-        l->in_force = forces;
     char *copy = strdup(canonical);
-    if (!edits || !texts || !ons || !whys || !forces || !copy) {
+    if (!copy || !list_grow(l)) {
         free(copy);
         edit_free(ed);
         return no_memory(e);
