@@ -82,22 +82,11 @@ static int char_width(int32_t cp, unsigned flags)
     return width;
 }
 
-/* Code points that the rule names, besides whole categories and the default-ignorable ones. */
-static bool is_listed(int32_t cp)
+/* Invisible ones that are letters or marks by their category. */
+static bool is_filler(int32_t cp)
 {
-    static const struct {
-        int32_t first, last;
-    } refused[] = {
-        {0x80, 0x9f},     {0xad, 0xad},     {0x61c, 0x61c},   {0x115f, 0x1160},   {0x180e, 0x180e},
-        {0x200b, 0x200f}, {0x2028, 0x202e}, {0x2060, 0x206f}, {0x3164, 0x3164},   {0xfdd0, 0xfdef},
-        {0xfeff, 0xfeff}, {0xffa0, 0xffa0}, {0xfff9, 0xfffb}, {0xe0000, 0xe0fff},
-    };
-    if ((cp & 0xfffe) == 0xfffe)
-        return true;
-    for (size_t i = 0; i < sizeof refused / sizeof refused[0]; i++)
-        if (cp >= refused[i].first && cp <= refused[i].last)
-            return true;
-    return false;
+    return cp == 0x115f || cp == 0x1160 || cp == 0x3164 || cp == 0xffa0 ||
+           (cp >= 0xe0000 && cp <= 0xe0fff);
 }
 
 static bool is_jamo_vowel(int32_t cp)
@@ -118,13 +107,14 @@ enum text_class text_classify(int32_t cp, unsigned flags)
         return TEXT_CLASS_BASE;
     if (cp >= 0xfe00 && cp <= 0xfe0f)
         return TEXT_CLASS_SELECTOR;
-    if (cp > 0x10ffff || is_listed(cp))
+    if (cp > 0x10ffff || is_filler(cp))
         return TEXT_CLASS_REFUSED;
     const utf8proc_property_t *p = utf8proc_get_property(cp);
     bool mark = false;
     switch (p->category) {
     case UTF8PROC_CATEGORY_CN:
     case UTF8PROC_CATEGORY_CC:
+    case UTF8PROC_CATEGORY_CF: /* signs that span digits, too: terminals give them 0 or 1 column */
     case UTF8PROC_CATEGORY_CS:
     case UTF8PROC_CATEGORY_CO:
     case UTF8PROC_CATEGORY_ZS:

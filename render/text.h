@@ -2,12 +2,12 @@
  *
  * Input is arbitrary bytes.  Output is a sequence of items, one per screen cell: a grapheme (a base
  * and at most two marks), or one character of an escape.  No item ever holds a C0, C1 or DEL
- * character, invalid UTF-8, a bidi or zero-width control, a noncharacter, an unassigned or private
- * code point.  What may not be shown stands as C0, DEL     control pictures: ESC U+241B, DEL
- * U+2421; newline U+21B5, tab U+21E5 bytes       <E4 B8>      invalid or partial UTF-8, surrogates
- * and overlong forms, up to four bytes in one the rest    <U+202E>     refused code points, marks
- * without a base or beyond the second, blanks other than U+0020, variation selectors that are alone
- * or could change the width of their base and is marked `escaped` (draw it in reverse video).
+ * character, invalid UTF-8, a format character (bidi, zero width, …), a noncharacter, an unassigned
+ * or private code point.  What may not be shown is marked `escaped` (draw it in reverse video):
+ * - C0 and DEL as control pictures, ESC U+241B, DEL U+2421; newline U+21B5, tab U+21E5
+ * - invalid or partial UTF-8, surrogates, overlong forms as bytes, up to four in one: <E4 B8>
+ * - refused code points as <U+202E>, and so marks without a base or beyond the second, blanks other
+ *   than U+0020, variation selectors that are alone or could change the width of their base
  * Cleaning clean text changes nothing but that mark.
  *
  * Widths are those of wcwidth() in a UTF-8 locale, which is what terminals draw by, also when the

@@ -1,6 +1,7 @@
 /* test_monkey.c - thousands of random keys, clicks, pastes, sizes and broken replies: no fault, and
- * a screen each time, on several models. BORE_MONKEY=N: another number of events for each;
- * BORE_MONKEY_SEED=N: others; BORE_MONKEY_MODEL=FOLDER: that model alone. */
+ * a screen each time, which a terminal then shows to the last cell, on several models.
+ * BORE_MONKEY=N: another number of events for each; BORE_MONKEY_SEED=N: others;
+ * BORE_MONKEY_MODEL=FOLDER: that model alone. */
 #include <locale.h>
 #include <math.h>
 #include <stdio.h>
@@ -9,6 +10,7 @@
 #include <unistd.h>
 
 #include "driver.h"
+#include "emulator.h"
 #include "fixture.h"
 #include "unit.h"
 
@@ -84,13 +86,36 @@ static void random_input(struct driver *d, struct keys *keys)
         app_timeout(d->app);
 }
 
+/* Another kind of terminal, of the size that the frame has. */
+static void other_terminal(struct emulator *e, struct frame *f)
+{
+    static const int colors[COLOR_DEPTH_COUNT] = {0, 16, 256, 1 << 24};
+    e->can.depth = f->caps.depth = (enum color_depth)any(COLOR_DEPTH_COUNT);
+    e->can.colors = colors[f->caps.depth];
+    e->can.off = any(4);
+    e->can.erase_characters = any(4);
+    e->can.regions = any(4);
+    e->can.margins = any(2);
+    emulator_blank(e, f->canvas->w, f->canvas->h);
+}
+
+static void show(struct emulator *e, struct frame *f, bool other)
+{
+    int x, y;
+    if (other || e->w != f->canvas->w || e->h != f->canvas->h)
+        other_terminal(e, f);
+    emulator_send(e, f);
+    if (emulator_differs(e, f, (struct rect){0, 0, e->w, e->h}, &x, &y))
+        fail_msg("\"%s\" at %d,%d of %dx%d did not arrive", canvas_at(f->canvas, x, y)->text, x, y,
+                 e->w, e->h);
+}
+
 /* One event, and what the loop does after it. */
-static bool step(struct driver *d, struct keys *keys)
+static bool step(struct driver *d, struct keys *keys, struct emulator *e)
 {
     random_input(d, keys);
     if (any(50) == 0)
         app_resize(d->app, 1 + (int)any(200), 1 + (int)any(70));
-    d->frame.caps.depth = (enum color_depth)any(COLOR_DEPTH_COUNT);
     d->frame.caps.graphics = (enum graphics)any(4);
     d->frame.caps.cell_w = 9;
     d->frame.caps.cell_h = 18;
@@ -104,6 +129,7 @@ static bool step(struct driver *d, struct keys *keys)
     app_take(d->app, s);
     assert_true(app_draw(d->app, &d->frame));
     assert_int_equal(d->frame.canvas->w, d->app->w);
+    show(e, &d->frame, any(40) == 0);
     return answered;
 }
 
@@ -123,10 +149,13 @@ static void monkey(const char *model)
         seed = (uint32_t)strtoul(getenv("BORE_MONKEY_SEED"), NULL, 10) | 1u;
     driver_open(&d, model, tokens, 8, 120, 36);
     struct keys keys = {0};
+    struct emulator e;
+    emulator_open(&e, 120, 36);
     int answered = 0;
     for (int i = 0; i < events; i++)
-        answered += step(&d, &keys);
+        answered += step(&d, &keys, &e);
     assert_true(answered > events / 8);
+    emulator_close(&e);
     driver_close(&d);
 }
 

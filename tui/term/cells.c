@@ -231,12 +231,22 @@ static bool bridge(struct writer *o, const struct canvas_cell *row, int x, int y
 
 /* ---- rows ---- */
 
-static bool is_one(const char *text) /* code point, whose width nobody doubts */
+/* One code point whose width nobody doubts.  Marks, and signs of scripts that Unicode changed its
+ * mind about, take a column in one terminal and none in another; so do emoji one or two. */
+static bool is_sure(const char *text)
 {
-    int n = 0;
-    for (; *text; text++)
-        n += (*text & 0xc0) != 0x80;
-    return n == 1;
+    static const int32_t sure[][2] = {
+        {0x20, 0x2ff},    {0x370, 0x482},   {0x48a, 0x52f},   {0x2010, 0x2027},
+        {0x2030, 0x205e}, {0x2190, 0x2319}, {0x2400, 0x2426}, {0x2500, 0x25fc},
+        {0x2800, 0x28ff}, {0x3001, 0x3029}, {0x3041, 0x3096}, {0x30a0, 0x30ff},
+        {0x3400, 0x4dbf}, {0x4e00, 0x9fa5}, {0xac00, 0xd7a3}, {0xff01, 0xff60},
+    };
+    int32_t cp;
+    size_t n = strlen(text), used = n ? text_decode(text, n, &cp) : 0;
+    for (size_t i = 0; used && used == n && i < sizeof sure / sizeof sure[0]; i++)
+        if (cp >= sure[i][0] && cp <= sure[i][1])
+            return true;
+    return false;
 }
 
 static void put(struct writer *o, const struct canvas_cell *row, int x, int y)
@@ -250,9 +260,12 @@ static void put(struct writer *o, const struct canvas_cell *row, int x, int y)
         struct pen want = pen_of(o->can, c);
         set_pen(o, &want);
     }
+    bool sure = is_sure(c->text);
+    if (!sure && x + c->width < o->w) /* what it does not cover is blank */
+        bytes_add_string(o->out, c->width == 2 ? "  \b\b" : " \b");
     bytes_add_string(o->out, c->text);
     o->x += c->width;
-    if (o->x >= o->w || !is_one(c->text))
+    if (o->x >= o->w || !sure)
         o->x = -1;
 }
 
@@ -275,10 +288,13 @@ static void write_row(struct writer *o, int y, const struct canvas_cell *was,
     int tail = o->w;
     while (tail > 0 && is_empty(&now[tail - 1]))
         tail--;
+    bool spilt = false; /* what was written before may stand here, too */
     for (int x = 0; x < o->w; x++) {
         int end = x, changed = 0;
-        if (!now[x].width || (was ? same_look(o->can, &was[x], &now[x]) : is_empty(&now[x])))
+        bool same = was ? same_look(o->can, &was[x], &now[x]) : is_empty(&now[x]);
+        if (!now[x].width || (same && !spilt))
             continue;
+        spilt = false;
         if (y == o->h - 1 && x + now[x].width == o->w && !o->can->corner)
             continue;
         for (int i = x; i < o->w && is_empty(&now[i]); i++)
@@ -293,6 +309,7 @@ static void write_row(struct writer *o, int y, const struct canvas_cell *was,
             x = end - 1;
         } else {
             put(o, now, x, y);
+            spilt = !is_sure(now[x].text);
         }
     }
 }
