@@ -59,15 +59,21 @@ static const struct {
 };
 enum { WRAP_COUNT = sizeof WRAPS / sizeof *WRAPS };
 
-/* The one of a test's own. */
+/* Those of a test's own. */
 static struct {
     const char *name;
     kn_opener *open;
-} offered;
+} offered[4];
+static int offered_count;
 
 void kn_offer(const char *name, kn_opener *open)
 {
-    offered.name = name, offered.open = open;
+    int i = 0;
+    while (i < offered_count && strcmp(offered[i].name, name) != 0)
+        i++;
+    assert(i < (int)(sizeof offered / sizeof *offered));
+    offered[i].name = name, offered[i].open = open;
+    offered_count += i == offered_count;
 }
 
 /* Whether a name is that of a backend, or begins with it and ':' (a device) or '+' (a way). */
@@ -106,8 +112,9 @@ struct kn_backend *kn_open(const struct kn_options *opt, char *why, size_t why_s
     }
     if (automatic)
         return NULL;
-    if (offered.name && is_named(name, offered.name))
-        return blas_checked(opt, offered.open(opt, why, why_size), why, why_size);
+    for (int i = 0; i < offered_count; i++)
+        if (is_named(name, offered[i].name))
+            return blas_checked(opt, offered[i].open(opt, why, why_size), why, why_size);
     for (int i = 0; i < WRAP_COUNT; i++)
         if (is_named(name, WRAPS[i].name) && strchr(name, ':'))
             return blas_checked(opt, WRAPS[i].open(opt, strchr(name, ':') + 1, why, why_size), why,

@@ -218,8 +218,17 @@ struct kn_backend {
     int64_t rows_preferred; /* rows of a call that are worth its start */
 };
 
-/* Instruction sets of the cpu backend, in rising order. */
-enum kn_cpu { KN_CPU_PORTABLE, KN_CPU_AVX2, KN_CPU_AVX512, KN_CPU_COUNT };
+/* Instruction sets of the cpu backend: in rising order; then those whose products are made by AMX
+ * of bf16 terms, the rest by AVX-512, in order of falling precision: with 3 terms f32's. */
+enum kn_cpu {
+    KN_CPU_PORTABLE,
+    KN_CPU_AVX2,
+    KN_CPU_AVX512,
+    KN_CPU_AMX_BF16X3,
+    KN_CPU_AMX_BF16X2,
+    KN_CPU_AMX_BF16,
+    KN_CPU_COUNT
+};
 
 struct kn_options {
     /* "auto", the first that is there of "cuda" ("cuda:1": the second; "cuda+cublas": with products
@@ -229,7 +238,7 @@ struct kn_options {
      * over several (kn_part) */
     const char *backend;
     int threads; /* 0 = the number of cores this process may use */
-    int cpu;     /* an enum kn_cpu, or -1 for the best that this machine has */
+    int cpu;     /* an enum kn_cpu, or -1 for kn_cpu_best */
     bool blas;   /* only a backend that says blas of itself; "auto" is the first of them */
 };
 
@@ -317,9 +326,11 @@ const char *kn_departure(const struct kn_backend *be);
 
 const char *kn_op_name(enum kn_op op);
 const char *kn_dtype_name(enum kn_dtype t); /* "f32", ... */
-const char *kn_cpu_name(enum kn_cpu c);     /* "portable", "avx2", "avx512" */
+const char *kn_cpu_name(enum kn_cpu c);     /* "portable", "avx2", "avx512", "amx-bf16x3", ... */
 int kn_cpu_parse(const char *name);         /* an enum kn_cpu or -1 */
-enum kn_cpu kn_cpu_best(void);              /* what CPUID and the OS allow here */
+bool kn_cpu_has(enum kn_cpu c);             /* do CPUID and the OS allow it here */
+int kn_cpu_terms(enum kn_cpu c);            /* bf16 terms of a product; 0: there are none */
+enum kn_cpu kn_cpu_best(void);              /* the last one here without AMX */
 
 /* ---- views (view.c) ---- */
 

@@ -120,6 +120,7 @@ static void backend_close(struct kn_backend *be)
     struct cpu *c = (struct cpu *)be;
     pool_free(c->pool);
     memory_free(&c->memory);
+    free(c->packed);
     free(c);
 }
 
@@ -173,20 +174,14 @@ static int threads_default(void)
     return sched_getaffinity(0, sizeof set, &set) == 0 ? CPU_COUNT(&set) : 1;
 }
 
-struct kn_backend *cpu_open(const struct kn_options *opt, char *why, size_t why_size)
+static struct kn_backend *open_isa(const struct kn_options *opt, const struct isa *isa, char *why,
+                                   size_t why_size)
 {
     enum { THREADS_MAX = 1024, ROWS_PREFERRED = 256 };
-    enum kn_cpu best = kn_cpu_best();
-    errno = EINVAL;
-    if (opt->cpu >= KN_CPU_COUNT || opt->cpu > (int)best) {
-        snprintf(why, why_size, "no %s · this processor offers %s%s%s",
-                 kn_cpu_name((enum kn_cpu)opt->cpu), kn_cpu_name(KN_CPU_PORTABLE),
-                 best >= KN_CPU_AVX2 ? ", avx2" : "", best >= KN_CPU_AVX512 ? ", avx512" : "");
-        return NULL;
-    }
     if (opt->threads < 0 || opt->threads > THREADS_MAX) {
         snprintf(why, why_size, "bad number of threads · %d · 0 (all cores) to %d", opt->threads,
                  THREADS_MAX);
+        errno = EINVAL;
         return NULL;
     }
     struct cpu *c = calloc(1, sizeof *c);
@@ -198,7 +193,8 @@ struct kn_backend *cpu_open(const struct kn_options *opt, char *why, size_t why_
         errno = ENOMEM;
         return NULL;
     }
-    c->isa = ISAS[opt->cpu < 0 ? (int)best : opt->cpu];
+    c->own = *isa;
+    c->isa = &c->own;
     c->base.type = &CPU_TYPE;
     c->base.unified = true;
     c->base.exact_rows = true;
@@ -207,6 +203,44 @@ struct kn_backend *cpu_open(const struct kn_options *opt, char *why, size_t why_
     snprintf(c->base.describe, sizeof c->base.describe, "cpu %s x%d", c->isa->name,
              pool_threads(c->pool));
     return &c->base;
+}
+
+struct kn_backend *cpu_open_tiles(const struct kn_options *opt, const struct tile_set *tiles,
+                                  int terms, const char *name, char *why, size_t why_size)
+{
+    struct isa isa = *ISAS[opt->cpu < 0 ? (int)kn_cpu_best() : opt->cpu];
+    isa.name = name, isa.tiles = tiles, isa.terms = terms;
+    return open_isa(opt, &isa, why, why_size);
+}
+
+/* What is asked for and not here. */
+static void refuse(int cpu, char *why, size_t why_size)
+{
+    char there[96] = "";
+    size_t used = 0;
+    for (int i = 0; i < KN_CPU_COUNT && used < sizeof there; i++)
+        if (kn_cpu_has((enum kn_cpu)i))
+            used += (size_t)snprintf(there + used, sizeof there - used, "%s%s", i ? ", " : "",
+                                     kn_cpu_name((enum kn_cpu)i));
+    snprintf(why, why_size, "no %s · this processor offers %s", kn_cpu_name((enum kn_cpu)cpu),
+             there);
+    errno = EINVAL;
+}
+
+struct kn_backend *cpu_open(const struct kn_options *opt, char *why, size_t why_size)
+{
+    enum kn_cpu cpu = opt->cpu < 0 ? kn_cpu_best() : (enum kn_cpu)opt->cpu;
+    if (!kn_cpu_has(cpu)) {
+        refuse(opt->cpu, why, why_size);
+        return NULL;
+    }
+#ifdef KN_CPU_AMX
+    struct kn_options own = *opt;
+    own.cpu = -1;
+    if (kn_cpu_terms(cpu))
+        return cpu_open_tiles(&own, &tiles_amx, kn_cpu_terms(cpu), kn_cpu_name(cpu), why, why_size);
+#endif
+    return open_isa(opt, ISAS[cpu], why, why_size);
 }
 
 bool cpu_job(struct cpu_job *j, struct cpu *c, const struct kn_call *call, int n_out, int n_in)

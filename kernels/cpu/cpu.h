@@ -14,13 +14,19 @@
 
 struct cpu {
     struct kn_backend base;
+    struct isa own; /* where the products are not the instruction set's */
     const struct isa *isa;
     struct pool *pool;
     struct memory memory;
+    char *packed; /* rows of the product under way (tiled.h) */
+    size_t packed_bytes;
 };
 
 /* What kn_open calls for "cpu"; as there. */
 struct kn_backend *cpu_open(const struct kn_options *opt, char *why, size_t why_size);
+/* The same with products by tiles of `terms` terms, beside the instruction set `opt->cpu`. */
+struct kn_backend *cpu_open_tiles(const struct kn_options *opt, const struct tile_set *tiles,
+                                  int terms, const char *name, char *why, size_t why_size);
 
 /* One function per row of ops.def. */
 #define KN_OP(id, name, n_out, n_in) \

@@ -7,8 +7,13 @@
 #include "../kn.h"
 
 #include <string.h>
+#ifdef KN_CPU_AMX
+#include <sys/syscall.h>
+#include <unistd.h>
+#endif
 
-static const char *const NAMES[KN_CPU_COUNT] = {"portable", "avx2", "avx512"};
+static const char *const NAMES[KN_CPU_COUNT] = {"portable",   "avx2",       "avx512",
+                                                "amx-bf16x3", "amx-bf16x2", "amx-bf16"};
 
 const char *kn_cpu_name(enum kn_cpu c)
 {
@@ -21,6 +26,11 @@ int kn_cpu_parse(const char *name)
         if (strcmp(name, NAMES[i]) == 0)
             return i;
     return -1;
+}
+
+int kn_cpu_terms(enum kn_cpu c)
+{
+    return c >= KN_CPU_AMX_BF16X3 && c < KN_CPU_COUNT ? KN_CPU_COUNT - (int)c : 0;
 }
 
 #ifdef KN_CPU_X86
@@ -45,6 +55,25 @@ enum kn_cpu kn_cpu_best(void)
     return KN_CPU_AVX512;
 }
 
+#ifdef KN_CPU_AMX
+
+/* AMX has registers of 8 KiB, which the system keeps for processes alone that ask for them.  It
+ * refuses where a thread has an alternate signal stack that could not hold them. */
+static bool amx_usable(void)
+{
+    enum { AMX_BF16 = 1 << 22, AMX_TILE = 1 << 24, XCR0_AMX = 3 << 17 };
+    enum { ARCH_REQ_XCOMP_PERM = 0x1023, XFEATURE_XTILEDATA = 18 };
+    unsigned a, b, c, d, xcr0, xcr0_high;
+    if (kn_cpu_best() < KN_CPU_AVX512 || !__get_cpuid_count(7, 0, &a, &b, &c, &d) ||
+        (d & (AMX_BF16 | AMX_TILE)) != (AMX_BF16 | AMX_TILE))
+        return false;
+    __asm__("xgetbv" : "=a"(xcr0), "=d"(xcr0_high) : "c"(0));
+    return (xcr0 & XCR0_AMX) == XCR0_AMX &&
+           syscall(SYS_arch_prctl, ARCH_REQ_XCOMP_PERM, XFEATURE_XTILEDATA) == 0;
+}
+
+#endif
+
 #else
 
 enum kn_cpu kn_cpu_best(void)
@@ -53,3 +82,12 @@ enum kn_cpu kn_cpu_best(void)
 }
 
 #endif
+
+bool kn_cpu_has(enum kn_cpu c)
+{
+#ifdef KN_CPU_AMX
+    if (kn_cpu_terms(c))
+        return amx_usable();
+#endif
+    return c <= kn_cpu_best();
+}

@@ -16,7 +16,9 @@ enum {
     GEMM_FEW_COLUMNS = 1024, /* columns of a gemm_kn: memory is read best in long lines */
     GEMM_K_BLOCK = 256, /* kn: products summed on their own before they are added to the rest */
     GEMM_PACK = 64 * GEMM_COLUMNS, /* floats to convert weights into */
-    GEMM_PART = GEMM_ROWS * GEMM_COLUMNS
+    GEMM_PART = GEMM_ROWS * GEMM_COLUMNS,
+    GEMM_TERMS = 3, /* of tiles: bf16 terms of a number, at most */
+    TILE_K = 32     /* k of a tile */
 };
 
 /* out[m,n] = x[m,k] . w, w a weight matrix of a stored type */
@@ -32,10 +34,38 @@ struct gemm {
     float *out;
     int64_t out_stride;
     float *pack, *part; /* GEMM_PACK and GEMM_PART floats to work in; gemm_chain needs none */
+    /* Of tiles: x as struct tile_set packs it, its terms, and rows of a tile: m, or 16 of more. */
+    const char *packed;
+    int terms;
+    int64_t tile_rows;
+};
+
+/* The weights begin so many elements later. */
+static inline void gemm_skip(struct gemm *g, int64_t elements)
+{
+    if (kn_dtype_block(g->w_type) > 1)
+        g->w_first += elements;
+    else
+        g->w = (const char *)g->w + kn_row_bytes(g->w_type, elements);
+}
+
+struct isa;
+
+/* Products of rows as bf16 terms by tiles (row_gemm_amx.h). */
+struct tile_set {
+    /* Elements [k, end) of the 16 rows of x from 16 * group on, k a multiple of TILE_K: for each
+     * TILE_K of them `terms` tiles of tile_rows * 64 bytes, rows and k that are missing as 0. */
+    void (*pack)(const struct gemm *g, bool nk, int64_t group, int64_t k, int64_t end, char *out);
+    /* As gemm_nk or gemm_kn of at most GEMM_ROWS rows, `packed` all k of 16 rows after the other.
+     * False: an element of the result is not finite; it may be wrong then, the others are not. */
+    bool (*gemm)(const struct isa *isa, const struct gemm *g, bool nk);
 };
 
 struct isa {
     const char *name;
+    /* Or NULL: what products of linear.c are made by, of so many terms (tiled.h). */
+    const struct tile_set *tiles;
+    int terms;
     /* Weights [n,k].  An element is a sum over k whose order depends on k alone. */
     void (*gemm_nk)(const struct gemm *g);
     /* Weights [k,n], likewise. */
@@ -62,6 +92,9 @@ struct isa {
 extern const struct isa isa_portable;
 #ifdef KN_CPU_X86
 extern const struct isa isa_avx2, isa_avx512;
+#endif
+#ifdef KN_CPU_AMX
+extern const struct tile_set tiles_amx;
 #endif
 
 #endif

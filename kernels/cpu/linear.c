@@ -4,7 +4,7 @@
  * How it is cut never changes a bit of the result (row_gemm.h), so the cut is free to follow the
  * number of threads.
  */
-#include "cpu.h"
+#include "tiled.h"
 
 #include <string.h>
 
@@ -19,7 +19,8 @@ struct linear {
     enum kn_act act;
     struct call_rows add; /* data NULL: nothing */
     int64_t column_units, row_units, unit_columns, unit_rows;
-    bool all_groups; /* a unit takes its columns through all groups */
+    bool all_groups;      /* a unit takes its columns through all groups */
+    int64_t packed_group; /* bytes of packed rows of a group */
 };
 
 enum {
@@ -55,17 +56,17 @@ static void linear_multiply(const struct linear *l, int64_t group, int64_t lo, i
     struct gemm g = l->g;
     int64_t skip = group * l->w_group + lo * (l->nk ? l->g.w_stride : 1);
     g.x += group * l->x_group + row * g.x_stride;
-    if (kn_dtype_block(g.w_type) > 1)
-        g.w_first += skip;
-    else
-        g.w = (const char *)g.w + kn_row_bytes(g.w_type, skip);
+    gemm_skip(&g, skip);
     g.m = m;
     g.n = hi - lo;
     g.out = out;
     g.out_stride = out_stride;
     g.pack = scratch;
     g.part = scratch + GEMM_PACK;
-    if (l->nk)
+    if (l->isa->tiles) {
+        g.packed += group * l->packed_group + tiled_row(&g, row);
+        tiled_gemm(l->isa, &g, l->nk);
+    } else if (l->nk)
         l->isa->gemm_nk(&g);
     else
         l->isa->gemm_kn(&g);
@@ -135,10 +136,13 @@ static void linear_cut(struct linear *l, int64_t groups, int64_t beside, int thr
     width = least(width, few ? GEMM_FEW_COLUMNS : GEMM_COLUMNS);
     l->unit_columns = width < UNIT_COLUMNS ? UNIT_COLUMNS : width;
     l->column_units = (l->g.n + l->unit_columns - 1) / l->unit_columns;
-    l->unit_rows = least(l->g.m, least(rows_max, l->nk ? rows_max : GEMM_ROWS));
+    bool whole = l->nk && !l->isa->tiles;
+    l->unit_rows = least(l->g.m, least(rows_max, whole ? rows_max : GEMM_ROWS));
     int64_t units = groups * l->column_units + beside / l->unit_columns;
     while (l->unit_rows > ROWS_MIN && units * ((l->g.m + l->unit_rows - 1) / l->unit_rows) < wanted)
         l->unit_rows = (l->unit_rows + 1) / 2;
+    if (l->isa->tiles)
+        l->unit_rows = (l->unit_rows + 15) / 16 * 16;
     l->row_units = (l->g.m + l->unit_rows - 1) / l->unit_rows;
 }
 
@@ -147,6 +151,30 @@ static int64_t linear_cost(const struct linear *l)
 {
     return (l->unit_rows + 1) * least(l->g.n, l->unit_columns) * l->g.k *
            (l->all_groups ? l->groups : 1) / 16;
+}
+
+/* Products of the same rows, whose tiles want them packed: once for each layout of weights. */
+static enum kn_status linear_pack(struct cpu *c, struct linear *l, int n)
+{
+    size_t bytes = 0, at[2] = {0};
+    struct linear *first[2] = {NULL};
+    for (int i = 0; i < n && c->isa->tiles; i++) {
+        size_t group = tiled_plan(c->isa, &l[i].g);
+        l[i].packed_group = l[i].x_group ? (int64_t)group : 0;
+        if (first[l[i].nk])
+            continue;
+        first[l[i].nk] = &l[i];
+        at[l[i].nk] = bytes;
+        bytes += group * (l[i].x_group ? (size_t)l[i].groups : 1);
+    }
+    enum kn_status st = tiled_reserve(c, bytes);
+    for (int i = 0; i < n && bytes; i++)
+        l[i].g.packed = c->packed + at[l[i].nk];
+    for (int nk = 0; nk < 2 && st == KN_OK; nk++)
+        if (first[nk])
+            st = tiled_pack(c, &first[nk]->g, nk, first[nk]->x_group ? first[nk]->groups : 1,
+                            first[nk]->x_group, c->packed + at[nk]);
+    return st;
 }
 
 static enum kn_status linear_run(struct cpu *c, struct linear *l, cpu_units_fn *fn,
@@ -159,7 +187,10 @@ static enum kn_status linear_run(struct cpu *c, struct linear *l, cpu_units_fn *
     linear_cut(l, groups, 0, pool_threads(c->pool), rows_max);
     if (!pool_reserve(c->pool, scratch))
         return KN_OUT_OF_MEMORY;
-    return cpu_each(c, groups * l->column_units * l->row_units, linear_cost(l), fn, l);
+    enum kn_status st = linear_pack(c, l, 1);
+    return st != KN_OK
+               ? st
+               : cpu_each(c, groups * l->column_units * l->row_units, linear_cost(l), fn, l);
 }
 
 /* The bias's elements, if its shape is that of the columns. */
@@ -274,7 +305,8 @@ enum kn_status cpu_LINEARS(struct cpu *c, const struct kn_call *call)
     }
     if (!pool_reserve(c->pool, LINEAR_FLOATS * sizeof(float)))
         return KN_OUT_OF_MEMORY;
-    return cpu_each(c, all.end[all.n - 1], cost, linears_units, &all);
+    enum kn_status st = linear_pack(c, all.of, all.n);
+    return st != KN_OK ? st : cpu_each(c, all.end[all.n - 1], cost, linears_units, &all);
 }
 
 /* z [r,H,dh] by W_O [D,H*dh]: the heads are the groups, each with its own columns of W_O. */
@@ -295,7 +327,11 @@ static bool linear_heads(struct linear *l, const struct kn_view *z, const struct
     return true;
 }
 
-enum { HEAD_COLUMNS = 4 };
+/* Tiles are wide. */
+static int64_t head_columns(const struct linear *l)
+{
+    return l->isa->tiles ? 32 : 4;
+}
 
 /* Weights in blocks, whose heads are short pieces of rows and may begin inside of a block: a few
  * columns are decoded for all heads. */
@@ -310,7 +346,7 @@ static void head_units(void *ctx, int64_t first, int64_t end, void *scratch)
         of.g.w = w, of.g.w_first = 0, of.g.w_type = KN_F32;
         of.g.w_stride = len, of.w_group = l->g.k;
         for (int64_t n = u.lo, cols; n < u.hi; n += cols) {
-            cols = least(HEAD_COLUMNS, u.hi - n);
+            cols = least(head_columns(l), u.hi - n);
             for (int64_t j = 0; j < cols; j++)
                 l->isa->widen(w + j * len, l->g.w, l->g.w_type,
                               l->g.w_first + (n + j) * l->g.w_stride, len);
@@ -325,7 +361,7 @@ static void head_units(void *ctx, int64_t first, int64_t end, void *scratch)
 enum kn_status cpu_HEAD_RESULT(struct cpu *c, const struct kn_call *call)
 {
     const struct kn_view *out = &call->out[0];
-    struct linear l = {0};
+    struct linear l = {.isa = c->isa};
     if (!linear_heads(&l, &call->in[0], &call->in[1]) || !call_is(out, KN_F32, 3) ||
         out->shape[0] != l.g.m || out->shape[1] != l.groups || out->shape[2] != l.g.n)
         return KN_BAD_CALL;
@@ -335,7 +371,7 @@ enum kn_status cpu_HEAD_RESULT(struct cpu *c, const struct kn_call *call)
     size_t floats = LINEAR_FLOATS;
     l.all_groups = l.nk && kn_dtype_block(l.g.w_type) > 1;
     if (l.all_groups)
-        floats += (size_t)(HEAD_COLUMNS * l.groups * l.g.k);
+        floats += (size_t)(head_columns(&l) * l.groups * l.g.k);
     return linear_run(c, &l, l.all_groups ? head_units : linear_units, INT64_MAX,
                       floats * sizeof(float));
 }

@@ -43,6 +43,8 @@ static const struct staged_row STAGED[] = {
     {"emu:falling", BITS_PREVIOUS},
     {"emu:mixed", BITS_PREVIOUS},
     {"emu:mma", BITS_UNITS},
+    {"amx", BITS_OWN},
+    {"amx:portable", BITS_PREVIOUS},
 };
 enum { STAGED_COUNT = sizeof STAGED / sizeof *STAGED };
 

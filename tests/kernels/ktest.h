@@ -39,6 +39,8 @@ struct kn_view kt_tensor(enum kn_dtype t, int64_t pad, const int64_t *shape);
 #define KT(t, pad, ...) kt_tensor(t, pad, (const int64_t[]){__VA_ARGS__, 0})
 struct kn_view kt_transposed(enum kn_dtype t, int64_t pad, int64_t rows,
                              int64_t cols); /* [rows, cols], column-major */
+/* [n,k] of a type in blocks, rows `pad` blocks apart; scales are about 1/64. */
+struct kn_view kt_blocks(enum kn_dtype t, int64_t pad, int64_t n, int64_t k);
 void kt_fill(const struct kn_view *v, float lo, float hi);
 void kt_set(const struct kn_view *v, float x, int64_t a, int64_t b, int64_t c);
 double kt_at(const struct kn_view *v, int64_t a, int64_t b, int64_t c); /* missing axes: 0 */

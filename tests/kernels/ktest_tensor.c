@@ -127,3 +127,47 @@ const struct kt_block *kt_block_of(const struct kn_view *v)
             return &blocks[i];
     return NULL;
 }
+
+/* Where a block keeps its numbers of 16 or 32 bits; the other bytes may be any. */
+static const struct {
+    enum kn_dtype t;
+    int f16[2], f32; /* -1: none */
+} SCALES[] = {
+    {KN_Q8_0, {0, -1}, -1},   {KN_Q4_0, {0, -1}, -1},  {KN_Q4_1, {0, 2}, -1},
+    {KN_Q5_0, {0, -1}, -1},   {KN_Q5_1, {0, 2}, -1},   {KN_IQ4_NL, {0, -1}, -1},
+    {KN_IQ4_XS, {0, -1}, -1}, {KN_Q2_K, {80, 82}, -1}, {KN_Q3_K, {108, -1}, -1},
+    {KN_Q4_K, {0, 2}, -1},    {KN_Q5_K, {0, 2}, -1},   {KN_Q6_K, {208, -1}, -1},
+    {KN_INT8, {-1, -1}, 0},   {KN_NF4, {-1, -1}, 0},   {KN_FP4, {-1, -1}, 0},
+};
+
+/* A block of random bytes whose scales are about 1/64. */
+static void random_block(enum kn_dtype t, uint8_t *p)
+{
+    for (size_t i = 0; i < kn_dtype_bytes(t); i++)
+        p[i] = (uint8_t)kt_random();
+    if (t == KN_MXFP4)
+        p[0] = (uint8_t)(119 + kt_random() % 4);
+    for (size_t i = 0; i < sizeof SCALES / sizeof *SCALES; i++) {
+        if (SCALES[i].t != t)
+            continue;
+        for (int j = 0; j < 2 && SCALES[i].f16[j] >= 0; j++) {
+            uint16_t h = (uint16_t)(0x2000 + kt_random() % 0x800 + (kt_random() & 0x8000));
+            memcpy(p + SCALES[i].f16[j], &h, sizeof h);
+        }
+        float f = kt_uniform(-0.03f, 0.03f);
+        if (SCALES[i].f32 >= 0)
+            memcpy(p + SCALES[i].f32, &f, sizeof f);
+    }
+}
+
+struct kn_view kt_blocks(enum kn_dtype t, int64_t pad, int64_t n, int64_t k)
+{
+    int64_t stride = k + pad * kn_dtype_block(t);
+    struct kn_view v = kn_view2(NULL, t, n, k);
+    v.stride[0] = stride;
+    size_t bytes = kn_row_bytes(t, (n - 1) * stride + k);
+    v.data = kt_alloc(bytes);
+    for (size_t at = 0; at < bytes; at += kn_dtype_bytes(t))
+        random_block(t, (uint8_t *)v.data + at);
+    return v;
+}

@@ -21,51 +21,6 @@ static int free_all(void **state)
     for (enum kn_dtype t = KN_F32; t < KN_DTYPE_COUNT; t++) \
         if (kn_dtype_block(t) > 1)
 
-/* Where a block keeps its numbers of 16 or 32 bits; the other bytes may be any. */
-static const struct {
-    enum kn_dtype t;
-    int f16[2], f32; /* -1: none */
-} SCALES[] = {
-    {KN_Q8_0, {0, -1}, -1},   {KN_Q4_0, {0, -1}, -1},  {KN_Q4_1, {0, 2}, -1},
-    {KN_Q5_0, {0, -1}, -1},   {KN_Q5_1, {0, 2}, -1},   {KN_IQ4_NL, {0, -1}, -1},
-    {KN_IQ4_XS, {0, -1}, -1}, {KN_Q2_K, {80, 82}, -1}, {KN_Q3_K, {108, -1}, -1},
-    {KN_Q4_K, {0, 2}, -1},    {KN_Q5_K, {0, 2}, -1},   {KN_Q6_K, {208, -1}, -1},
-    {KN_INT8, {-1, -1}, 0},   {KN_NF4, {-1, -1}, 0},   {KN_FP4, {-1, -1}, 0},
-};
-
-/* A block of random bytes whose scales are about 1/64. */
-static void random_block(enum kn_dtype t, uint8_t *p)
-{
-    for (size_t i = 0; i < kn_dtype_bytes(t); i++)
-        p[i] = (uint8_t)kt_random();
-    if (t == KN_MXFP4)
-        p[0] = (uint8_t)(119 + kt_random() % 4);
-    for (size_t i = 0; i < sizeof SCALES / sizeof *SCALES; i++) {
-        if (SCALES[i].t != t)
-            continue;
-        for (int j = 0; j < 2 && SCALES[i].f16[j] >= 0; j++) {
-            uint16_t h = (uint16_t)(0x2000 + kt_random() % 0x800 + (kt_random() & 0x8000));
-            memcpy(p + SCALES[i].f16[j], &h, sizeof h);
-        }
-        float f = kt_uniform(-0.03f, 0.03f);
-        if (SCALES[i].f32 >= 0)
-            memcpy(p + SCALES[i].f32, &f, sizeof f);
-    }
-}
-
-/* [n,k] in blocks, rows `pad` blocks apart. */
-static struct kn_view blocks(enum kn_dtype t, int64_t pad, int64_t n, int64_t k)
-{
-    int64_t stride = k + pad * kn_dtype_block(t);
-    struct kn_view v = kn_view2(NULL, t, n, k);
-    v.stride[0] = stride;
-    size_t bytes = kn_row_bytes(t, (n - 1) * stride + k);
-    v.data = kt_alloc(bytes);
-    for (size_t at = 0; at < bytes; at += kn_dtype_bytes(t))
-        random_block(t, (uint8_t *)v.data + at);
-    return v;
-}
-
 /* Memory of its own for what v spans, as floats; *n of them. */
 static struct kn_view floats_like(const struct kn_view *v, int64_t *n)
 {
@@ -99,7 +54,7 @@ static void test_spans(void **state)
     EACH_TYPE(t)
     {
         int64_t block = kn_dtype_block(t), k = 3 * block, n = 5;
-        struct kn_view v = blocks(t, 1, n, k);
+        struct kn_view v = kt_blocks(t, 1, n, k);
         float *all = malloc((size_t)k * sizeof *all),
               *part = malloc((size_t)(n * k) * sizeof *part);
         for (int64_t b = 0; b < 3; b++)
@@ -117,7 +72,7 @@ static void test_spans(void **state)
         for (int64_t i = 0; i < k; i++)
             assert_memory_equal(part + i * n + 1, all + i, sizeof *part);
         /* whole blocks there and back */
-        struct kn_view other = blocks(t, 0, n, k);
+        struct kn_view other = kt_blocks(t, 0, n, k);
         char *bytes = malloc(kn_row_bytes(t, n * k));
         kn_pack(&v, bytes);
         kn_unpack(&other, bytes);
@@ -188,7 +143,7 @@ static void test_linear(void **state)
         int64_t m = SHAPES[i].m, n = SHAPES[i].n, k = odd_k(t, SHAPES[i].k);
         struct kn_call call = {.op = KN_OP_LINEAR};
         call.in[0] = KT(KN_F32, (int64_t)(i % 3), m, k);
-        call.in[1] = blocks(t, (int64_t)(i % 2), n, k);
+        call.in[1] = kt_blocks(t, (int64_t)(i % 2), n, k);
         if (i % 2)
             call.in[2] = KT(KN_F32, 0, n);
         call.out[0] = KT(KN_F32, 3, m, n);
@@ -211,7 +166,7 @@ static void test_together(void **state)
             struct kn_call all = {.op = KN_OP_LINEARS, .in = {KT(KN_F32, 1, m, k)}}, one[3];
             for (int p = 0; p < 3; p++) {
                 int64_t columns = 9 + 4 * p;
-                struct kn_view w = blocks(p < 2 ? t : last, 0, columns + skip, k);
+                struct kn_view w = kt_blocks(p < 2 ? t : last, 0, columns + skip, k);
                 all.in[1 + 2 * p] = kn_slice(w, 0, skip, columns + skip);
                 all.in[2 + 2 * p] = KT(KN_F32, 0, columns);
                 all.out[p] = KT(KN_F32, 0, m, columns);
@@ -231,7 +186,7 @@ static void test_slices(void **state)
     EACH_TYPE(t)
     {
         const int64_t heads = 3, dh = 6, m = 4, k = 2 * kn_dtype_block(t);
-        struct kn_view all = blocks(t, 0, heads * 2 * dh, k);
+        struct kn_view all = kt_blocks(t, 0, heads * 2 * dh, k);
         struct kn_call call = {.op = KN_OP_LINEAR, .in = {KT(KN_F32, 0, m, k)}};
         call.in[1] = (struct kn_view){.data = all.data,
                                       .dtype = t,
@@ -256,7 +211,7 @@ static void test_transposed(void **state)
     EACH_TYPE(t)
     for (int64_t m = 1; m < 12; m += 5) {
         const int64_t n = 70, k = odd_k(t, 300);
-        struct kn_view w = blocks(t, 0, n, k);
+        struct kn_view w = kt_blocks(t, 0, n, k);
         struct kn_call call = {.op = KN_OP_LINEAR, .in = {KT(KN_F32, 1, m, n), kn_swap(w, 0, 1)}};
         call.out[0] = KT(KN_F32, 0, m, k);
         same_as_decoded(call, 1);
@@ -275,7 +230,7 @@ static void test_heads(void **state)
         /* heads that begin inside of blocks */
         const int64_t heads = kn_dtype_block(t) * 2 / 16, r = 5, d = 70, k = heads * dh;
         struct kn_call call = {.op = KN_OP_HEAD_RESULT, .in = {KT(KN_F32, 1, r, heads, dh)}};
-        call.in[1] = blocks(t, 0, d, k);
+        call.in[1] = kt_blocks(t, 0, d, k);
         call.out[0] = KT(KN_F32, 2, r, heads, d);
         same_as_decoded(call, 1);
         struct kn_call patch = {.op = KN_OP_RESULT_PATCH,
@@ -293,7 +248,7 @@ static void test_embed(void **state)
     {
         const int64_t n = 9, d = odd_k(t, 100);
         struct kn_call call = {.op = KN_OP_EMBED,
-                               .in = {KT(KN_I32, 0, 6, 1), blocks(t, 1, n, d)},
+                               .in = {KT(KN_I32, 0, 6, 1), kt_blocks(t, 1, n, d)},
                                .p = {.scale = 1.5f}};
         for (int64_t i = 0; i < 6; i++)
             kt_set(&call.in[0], (float)(i * 5 % n), i, 0, 0);
@@ -307,7 +262,7 @@ static void test_bad_calls(void **state)
 {
     (void)state;
     struct kn_call good = {.op = KN_OP_LINEAR,
-                           .in = {KT(KN_F32, 0, 3, 64), blocks(KN_Q4_0, 0, 10, 64)},
+                           .in = {KT(KN_F32, 0, 3, 64), kt_blocks(KN_Q4_0, 0, 10, 64)},
                            .out = {KT(KN_F32, 0, 3, 10)}};
     same_as_decoded(good, 1);
     struct kn_call bad = good;
