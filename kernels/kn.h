@@ -229,6 +229,7 @@ enum kn_cpu {
     KN_CPU_AMX_BF16,
     KN_CPU_COUNT
 };
+#define KN_CPU_NAMES "portable, avx2, avx512, amx-bf16x3, amx-bf16x2, amx-bf16" /* for messages */
 
 struct kn_options {
     /* "auto", the first that is there of "cuda" ("cuda:1": the second; "cuda+cublas": with products
@@ -331,6 +332,8 @@ int kn_cpu_parse(const char *name);         /* an enum kn_cpu or -1 */
 bool kn_cpu_has(enum kn_cpu c);             /* do CPUID and the OS allow it here */
 int kn_cpu_terms(enum kn_cpu c);            /* bf16 terms of a product; 0: there are none */
 enum kn_cpu kn_cpu_best(void);              /* the last one here without AMX */
+/* What tells this processor from others, as one line: its name and feature words. */
+void kn_cpu_key(char *text, size_t size);
 
 /* ---- views (view.c) ---- */
 

@@ -7,14 +7,16 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "run/cpu_choice.h"
 #include "run/place_model.h"
 
 /* What the options say of the backend. */
 static int wish_make(const struct bore_options *o, struct place_wish *w, struct err *e)
 {
-    int cpu = o->cpu ? kn_cpu_parse(o->cpu) : -1;
+    int cpu = o->cpu ? cpu_choose(o->cpu).set : -1;
     if (o->cpu && cpu < 0)
-        return err_set(e, ERR_BAD_INPUT, "cpu \"%.40s\" · portable, avx2 or avx512", o->cpu);
+        return err_set(e, ERR_BAD_INPUT, "cpu \"%.40s\" · there is auto, fma, " KN_CPU_NAMES,
+                       o->cpu);
     *w = (struct place_wish){.options = {.backend = o->backend ? o->backend : "auto",
                                          .threads = o->threads,
                                          .cpu = cpu,

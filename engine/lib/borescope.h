@@ -75,7 +75,7 @@ struct bore_options {
                                cpu; a number of them, or "all" */
     bool blas;              /* products by the library of the device's vendor */
     int threads;            /* 0 = as many as this process has cores */
-    const char *cpu;        /* NULL = the best here; "portable", "avx2", "avx512" */
+    const char *cpu;        /* NULL = "fma", the best here without AMX; what --cpu takes */
     size_t cache_bytes;     /* what may be kept of a pass between calls; 0 = a quarter of what the
                                model leaves free of the device, or of the memory that is free */
     const char *process;    /* NULL = "none", the raw checkpoint; "usual" = as from_pretrained; or a

@@ -1,15 +1,13 @@
 /* reference_cache.c - see reference_cache.h. */
 #include "run/reference_cache.h"
 
-#include <errno.h>
 #include <inttypes.h>
-#include <limits.h>
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/stat.h>
 
+#include "base/cache_folder.h"
 #include "base/file_read.h"
 #include "model/fingerprint.h"
 #include "model/tensor_write.h"
@@ -34,24 +32,11 @@ static void check_text(const float *values, int64_t n, char buf[CHECK_MAX])
 /* The file of a key; false where there is no home to keep it in. */
 static bool place_of(const char *key, bool make, char path[PATH_MAX])
 {
-    const char *cache = getenv("XDG_CACHE_HOME"), *home = getenv("HOME");
-    bool xdg = cache && cache[0] == '/';
-    int n = xdg                      ? snprintf(path, PATH_MAX, "%s", cache)
-            : home && home[0] == '/' ? snprintf(path, PATH_MAX, "%s/.cache", home)
-                                     : -1;
-    const char *const folders[] = {"", "/borescope", "/reference"};
-    for (size_t i = 0; n > 0 && n < PATH_MAX && i < sizeof folders / sizeof *folders; i++) {
-        int k = snprintf(path + n, (size_t)(PATH_MAX - n), "%s", folders[i]);
-        n = k < PATH_MAX - n ? n + k : -1;
-        if (n > 0 && make && mkdir(path, 0700) && errno != EEXIST)
-            return false;
-    }
-    if (n <= 0 || n >= PATH_MAX)
-        return false;
     struct fingerprint f = {0};
+    char name[40];
     fingerprint_add(&f, key, strlen(key));
-    int k = snprintf(path + n, (size_t)(PATH_MAX - n), "/%016" PRIx64 ".safetensors", f.a);
-    return k < PATH_MAX - n;
+    snprintf(name, sizeof name, "%016" PRIx64 ".safetensors", f.a);
+    return cache_path("/reference", name, make, path);
 }
 
 bool reference_cache_parse(const void *bytes, size_t len, const char *key, const int64_t *shape,

@@ -6,6 +6,7 @@
  */
 #include "../kn.h"
 
+#include <stdio.h>
 #include <string.h>
 #ifdef KN_CPU_AMX
 #include <sys/syscall.h>
@@ -55,6 +56,23 @@ enum kn_cpu kn_cpu_best(void)
     return KN_CPU_AVX512;
 }
 
+void kn_cpu_key(char *text, size_t size)
+{
+    unsigned brand[13] = {0}, a, b, c, d, e, f;
+    for (unsigned i = 0; i < 3; i++)
+        if (!__get_cpuid(0x80000002 + i, &brand[4 * i], &brand[4 * i + 1], &brand[4 * i + 2],
+                         &brand[4 * i + 3]))
+            brand[4 * i] = 0;
+    a = c = d = e = f = 0;
+    __get_cpuid(1, &a, &b, &c, &d);
+    __get_cpuid_count(7, 0, &d, &e, &f, &d);
+    b = d;
+    snprintf(text, size, "%s · %x %x %x %x %x", (const char *)brand, a, c, e, f, b);
+    for (char *p = text; *p; p++)
+        if (*p == '\n')
+            *p = ' ';
+}
+
 #ifdef KN_CPU_AMX
 
 /* AMX has registers of 8 KiB, which the system keeps for processes alone that ask for them.  It
@@ -79,6 +97,11 @@ static bool amx_usable(void)
 enum kn_cpu kn_cpu_best(void)
 {
     return KN_CPU_PORTABLE;
+}
+
+void kn_cpu_key(char *text, size_t size)
+{
+    snprintf(text, size, "portable");
 }
 
 #endif

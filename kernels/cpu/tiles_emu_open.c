@@ -14,11 +14,11 @@ struct kn_backend *tiles_emu_open(const struct kn_options *opt, char *why, size_
         int terms;
         bool portable;
     } FORMS[] = {
-        {"amx", "amx-bf16x3 in C", 3, false},
-        {"amx:bf16x3", "amx-bf16x3 in C", 3, false},
-        {"amx:bf16x2", "amx-bf16x2 in C", 2, false},
-        {"amx:bf16", "amx-bf16 in C", 1, false},
-        {"amx:portable", "amx-bf16x3 by portable C", 3, true},
+        {"amx", "emulated amx-bf16x3", 3, false},
+        {"amx:bf16x3", "emulated amx-bf16x3", 3, false},
+        {"amx:bf16x2", "emulated amx-bf16x2", 2, false},
+        {"amx:bf16", "emulated amx-bf16", 1, false},
+        {"amx:portable", "emulated amx-bf16x3 in C", 3, true},
     };
     for (size_t i = 0; i < sizeof FORMS / sizeof *FORMS; i++) {
         if (strcmp(opt->backend, FORMS[i].name) != 0)

@@ -1,6 +1,7 @@
 /* test_cli_errors.c - wrong command lines and bad input: status, one clear line, nothing on
  * standard output. */
 #include "command.h"
+#include "kn.h"
 
 #include <fcntl.h>
 #include <stdio.h>
@@ -42,7 +43,8 @@ static const struct bad table[] = {
     {2, "--json and --tsv", {"lens", MODEL, IDS, "--json", "--tsv"}},
     {2, "--sixel and --png", {"attn", MODEL, IDS, "--sixel", "--png", "/tmp/x.png"}},
     {2, "one argument too many", {"lens", MODEL, "a prompt"}},
-    {2, "--cpu \"mmx\"", {"lens", MODEL, IDS, "--cpu", "mmx"}},
+    {2, "--cpu \"mmx\" · there is auto, fma, portable", {"lens", MODEL, IDS, "--cpu", "mmx"}},
+    {2, "--cpu \"mmx\"", {"devices", "--cpu", "mmx"}},
     {2, "cuda", {"lens", MODEL, IDS, "--backend", "cuda"}},
     {2, ".safetensors or .npz", {"run", MODEL, IDS, "-o", "x.pt"}},
     {2, "--pos \"1:2:3:4\"", {"run", MODEL, IDS, "--pos", "1:2:3:4"}},
@@ -190,9 +192,42 @@ static void every_command_explains_every_option(void **state)
     result_free(&none);
 }
 
+/* The instruction set that a variable names is that of a command line which names none; one that
+ * the processor lacks is refused with what there is. */
+static void the_set_is_named_by_a_variable(void **state)
+{
+    (void)state;
+    const char *was = getenv("BORESCOPE_CPU");
+    char *before = was ? strdup(was) : NULL;
+    setenv("BORESCOPE_CPU", "portable", 1);
+    struct result r = RUN("devices", "--tsv");
+    assert_non_null(strstr(r.out, "\tcpu portable x"));
+    result_free(&r);
+    r = RUN("devices", "--tsv", "--cpu", "fma");
+    assert_null(kn_cpu_best() > KN_CPU_PORTABLE ? strstr(r.out, "\tcpu portable x") : NULL);
+    result_free(&r);
+    setenv("BORESCOPE_CPU", "mmx", 1);
+    r = RUN("lens", MODEL, IDS);
+    assert_int_equal(r.status, 2);
+    assert_non_null(strstr(r.err, "BORESCOPE_CPU \"mmx\" · there is auto"));
+    result_free(&r);
+    if (!kn_cpu_has(KN_CPU_AMX_BF16)) {
+        setenv("BORESCOPE_CPU", "amx-bf16", 1);
+        r = RUN("lens", MODEL, IDS, "--backend", "cpu");
+        assert_non_null(strstr(r.err, "no amx-bf16 · this processor offers portable"));
+        result_free(&r);
+    }
+    if (before)
+        setenv("BORESCOPE_CPU", before, 1);
+    else
+        unsetenv("BORESCOPE_CPU");
+    free(before);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test(the_set_is_named_by_a_variable),
         cmocka_unit_test(bad_input_is_one_line_and_a_status),
         cmocka_unit_test(only_regular_files_are_read),
         cmocka_unit_test(foreign_text_never_reaches_the_terminal),

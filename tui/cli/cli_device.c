@@ -73,17 +73,29 @@ static int backend_name(struct cli *c, char *name, size_t size)
                : err_set(&c->err, ERR_USAGE, "--backend %.60s… · the name is too long", where);
 }
 
+int cli_cpu(struct cli *c, struct cpu_choice *cpu)
+{
+    /* Ranks have the same bits, and processors measure what they like. */
+    const char *usual = getenv("BORESCOPE_CPU"), *name = c->opt->cpu;
+    usual = usual && *usual ? usual : ranks_size(c->ranks) > 1 ? "fma" : "auto";
+    *cpu = cpu_choose(name ? name : usual);
+    return cpu->set >= 0
+               ? 0
+               : err_set(&c->err, ERR_USAGE, "%s \"%.40s\" · there is auto, fma, " KN_CPU_NAMES,
+                         name ? "--cpu" : "BORESCOPE_CPU", name ? name : usual);
+}
+
 /* What the command line says of it; `name` must outlive *k. */
 static int backend_options(struct cli *c, const char *name, struct kn_options *k)
 {
     const struct options *o = c->opt;
+    struct cpu_choice cpu;
+    int rc = cli_cpu(c, &cpu);
     *k = (struct kn_options){.backend = name,
                              .threads = o->threads ? o->threads : ranks_threads(c->ranks),
-                             .cpu = -1,
+                             .cpu = cpu.set,
                              .blas = o->blas};
-    if (o->cpu && (k->cpu = kn_cpu_parse(o->cpu)) < 0)
-        return err_set(&c->err, ERR_USAGE, "--cpu \"%s\" · portable, avx2 or avx512", o->cpu);
-    return 0;
+    return rc;
 }
 
 /* ---- telling ---- */

@@ -5,6 +5,7 @@
 #define CLI_DEVICE_H
 
 #include "cli.h"
+#include "run/cpu_choice.h"
 
 /* Open c->be and c->m and decide which layers are computed where, which is told in a terminal
  * before a weight is on its way, elsewhere beside the result (cli_tell_places): a model that does
@@ -12,6 +13,9 @@
  * --gpu-layers says, or is refused with the numbers.
  */
 int cli_open_device(struct cli *c);
+
+/* The instruction set by --cpu, else by BORESCOPE_CPU, else auto; ERR_USAGE. */
+int cli_cpu(struct cli *c, struct cpu_choice *cpu);
 
 /* One device of a plan: "cuda:0 NAME · layers 12-31 of 32 · weights 4.8 MB, ..." */
 void cli_part_text(const struct placement *p, int i, char *text, size_t size);

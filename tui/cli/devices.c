@@ -93,8 +93,10 @@ int cli_devices(struct cli *c)
                                                   COLUMN_TEXT("layers"), COLUMN_TEXT("weights")};
     enum { COLUMNS = sizeof columns / sizeof *columns, OF_MODEL = 2 };
     struct kn_device list[KN_DEVICES_MAX];
-    const struct kn_options k = {.threads = c->opt->threads, .cpu = -1};
-    int rc = c->model_name ? model_look(&c->m, c->model_name, &c->err) : 0;
+    struct cpu_choice cpu;
+    int rc = cli_cpu(c, &cpu);
+    const struct kn_options k = {.threads = c->opt->threads, .cpu = cpu.set};
+    rc = !rc && c->model_name ? model_look(&c->m, c->model_name, &c->err) : rc;
     if (rc)
         return rc;
     int n = kn_devices(&k, list);
@@ -105,6 +107,10 @@ int cli_devices(struct cli *c)
         json_out_array(&j);
     for (int i = 0; i < n && (t || c->opt->json); i++) {
         struct listed x = {.d = list[i]};
+        if (cpu.why[0] && strcmp(x.d.name, "cpu") == 0) {
+            size_t used = strlen(x.d.describe);
+            snprintf(x.d.describe + used, sizeof x.d.describe - used, " · %s", cpu.why);
+        }
         place(c, &x);
         if (t)
             table_device(t, &x, c->opt->tsv, c->m);
