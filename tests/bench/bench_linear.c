@@ -1,9 +1,9 @@
 /* bench_linear.c - the matrix products beside OpenBLAS, those of weights in blocks beside bf16, and
  * all beside the roofline of this run: the bytes of the weights as stored, the FMA rate.
  *
- *   bench_linear [--threads N] [--busy] [--goals] [--cpu portable|avx2|avx512] [--type TYPE]
- *                [--quick]
+ *   bench_linear [--threads N] [--busy] [--goals] [--cpu SET] [--type TYPE] [--quick]
  *
+ * Without --cpu the best set without AMX, then those with it, or that there is none.
  * Weights are read from memory, not from a cache: each call takes the next of many copies.  The two
  * contenders take turns; figures are medians, with --busy the best samples.
  */
@@ -37,7 +37,7 @@ static double settle(double *samples)
 }
 
 static struct {
-    struct kn_backend *be;
+    struct kn_backend *be, *first; /* that computes; whose the memory is */
     struct pool *pool;
     const struct roof *roof;
     char *memory;
@@ -182,17 +182,25 @@ static bool parse(int argc, char **argv)
     return true;
 }
 
-static bool prepare(void)
+static bool open_set(int cpu)
 {
     char why[128];
-    bench.be = kn_open(&(struct kn_options){"cpu", bench_options.threads, opt.cpu, false}, why,
+    if (bench.be != bench.first)
+        kn_close(bench.be);
+    bench.be = kn_open(&(struct kn_options){"cpu", bench_options.threads, cpu, false}, why,
                        sizeof why);
-    if (!bench.be) {
+    if (!bench.be)
         fprintf(stderr, "bench_linear: %s\n", why);
+    return bench.be;
+}
+
+static bool prepare(void)
+{
+    if (!open_set(opt.cpu))
         return false;
-    }
     bench.roof = roof_of(opt.cpu);
     bench.pool = pool_new(bench_options.threads);
+    bench.first = bench.be;
     bench.memory = bench.be->type->alloc(bench.be, MEMORY);
     bench.x = bench.be->type->alloc(bench.be, ROWS_MAX * 8192 * sizeof(float));
     bench.out = bench.be->type->alloc(bench.be, ROWS_MAX * 50257 * sizeof(float));
@@ -225,6 +233,16 @@ static void table(void)
                 (void)measure(&SHAPES[i], ROWS[r]);
 }
 
+/* The same products by AMX, beside the rates of the set without it. */
+static void table_amx(void)
+{
+    for (int set = KN_CPU_AMX_BF16X3; set < KN_CPU_COUNT; set++)
+        if (!kn_cpu_has((enum kn_cpu)set))
+            printf("%s: not on this processor\n", kn_cpu_name((enum kn_cpu)set));
+        else if (open_set(set))
+            table();
+}
+
 /* Weights in blocks at four rows, the least favourable number: a quartile is of types here. */
 static void goals(void)
 {
@@ -242,15 +260,19 @@ int main(int argc, char **argv)
     bench_take_options(&argc, argv);
     if (!parse(argc, argv)) {
         fprintf(stderr,
-                "usage: bench_linear [--threads N] [--busy] [--goals] [--cpu portable|avx2|avx512] "
-                "[--type TYPE] [--quick]\n");
+                "usage: bench_linear [--threads N] [--busy] [--goals] [--cpu SET] [--type TYPE] "
+                "[--quick]\nsets: " KN_CPU_NAMES "\n");
         return 2;
     }
     if (!prepare())
         return 1;
     measure_roof();
     (bench_options.goals ? goals : table)();
-    kn_close(bench.be);
+    if (!bench_options.goals && opt.cpu < 0)
+        table_amx();
+    if (bench.be != bench.first)
+        kn_close(bench.be);
+    kn_close(bench.first);
     pool_free(bench.pool);
     return 0;
 }

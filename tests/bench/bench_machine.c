@@ -8,7 +8,7 @@ const struct roof *roof_of(int cpu)
     enum kn_cpu set = cpu < 0 ? kn_cpu_best() : (enum kn_cpu)cpu;
 #ifdef BENCH_X86
     if (set != KN_CPU_PORTABLE)
-        return set == KN_CPU_AVX512 ? &roof_avx512 : &roof_avx2;
+        return set >= KN_CPU_AVX512 ? &roof_avx512 : &roof_avx2;
 #endif
     (void)set;
     return &roof_portable;
