@@ -39,49 +39,75 @@ _Static_assert(GEMM_PACK * 4 >= GEMM_ROWS / TILE_ROWS * PANEL / TILE_ROWS * TILE
                "the sums of a panel fit");
 _Static_assert(GEMM_PART * 4 >= GEMM_FEW_COLUMNS * TILE_K * 2 * GEMM_TERMS, "and its weights");
 
-/* Of each element the bf16 nearest to it, ties to even, as the upper half of a float; what is not
- * finite stays so. */
-INLINE vu term_of(vf x)
+/* Of each element the bf16 nearest to it, as a float (Veltkamp's splitting; Dekker 1971): from
+ * 2^111 on, where the product overflows, and of what is not finite, NaN. */
+INLINE vf term_of(vf x)
 {
-    vu bits = (vu)x, up = bits + 0x7fff + (bits >> 16 & 1);
-    vi finite = (bits & 0x7f800000) != 0x7f800000;
-    return (vu)v_select(finite, (vf)up, x) & 0xffff0000;
+    vf c = x * v_set1(65537);
+    return c - (c - x);
+}
+
+/* The upper halves of two vectors, one after the other. */
+INLINE void halves_store(vf lo, vf hi, char *to)
+{
+#if VL == 16
+    typedef uint16_t v32h __attribute__((vector_size(64)));
+    v32h h = __builtin_shufflevector((v32h)lo, (v32h)hi, 1, 3, 5, 7, 9, 11, 13, 15, 17, 19, 21, 23,
+                                     25, 27, 29, 31, 33, 35, 37, 39, 41, 43, 45, 47, 49, 51, 53, 55,
+                                     57, 59, 61, 63);
+    memcpy(to, &h, sizeof h);
+#else
+    vh a = __builtin_convertvector((vu)lo >> 16, vh), b = __builtin_convertvector((vu)hi >> 16, vh);
+    memcpy(to, &a, sizeof a);
+    memcpy(to + sizeof a, &b, sizeof b);
+#endif
+}
+
+/* v less its term, which is given; the last one of `exact` terms is what is left. */
+INLINE vf next_term(vf *v, const bool last_exact)
+{
+    vf t = last_exact ? *v : term_of(*v);
+    *v -= t;
+    return t;
 }
 
 /* `n` numbers along k as lines of tiles: term i of step s from out + (s * terms + i) * tile on;
- * zeros behind them. */
-INLINE void line_terms(const float *x, int64_t n, char *out, int64_t tile, const int terms)
+ * zeros behind them.  `exact`: numbers are their terms. */
+INLINE void line_terms(const float *x, int64_t n, char *out, int64_t tile, const int terms,
+                       const bool exact)
 {
-    for (int64_t k = 0; k < n || k % TILE_K; k += VL) {
-        vf v = v_set1(0);
-        if (k + VL <= n)
-            v = v_load(x + k);
-        else if (k < n)
-            v = v_load_n(x + k, n - k);
+    for (int64_t k = 0; k < n || k % TILE_K; k += 2 * VL) {
+        vf v[2];
+        for (int h = 0; h < 2; h++) {
+            int64_t left = n - k - h * VL;
+            v[h] = left >= VL  ? v_load(x + k + h * VL)
+                   : left <= 0 ? v_set1(0)
+                               : v_load_n(x + k + h * VL, left);
+        }
         char *to = out + k / TILE_K * terms * tile + k % TILE_K * 2;
         UNROLL for (int i = 0; i < terms; i++)
         {
-            vu t = term_of(v);
-            vh half = __builtin_convertvector(t >> 16, vh);
-            memcpy(to + i * tile, &half, sizeof half);
-            v -= (vf)t;
+            vf lo = next_term(&v[0], exact && i == terms - 1);
+            halves_store(lo, next_term(&v[1], exact && i == terms - 1), to + i * tile);
         }
     }
 }
 
-static void line_split(const float *x, int64_t n, char *out, int64_t tile, int terms)
+static void line_split(const float *x, int64_t n, char *out, int64_t tile, int terms, bool exact)
 {
-    switch (terms) {
-    case 1: line_terms(x, n, out, tile, 1); break;
-    case 2: line_terms(x, n, out, tile, 2); break;
-    default: line_terms(x, n, out, tile, 3);
+    switch (terms * 2 + exact) {
+    case 2: line_terms(x, n, out, tile, 1, false); break;
+    case 3: line_terms(x, n, out, tile, 1, true); break;
+    case 4: line_terms(x, n, out, tile, 2, false); break;
+    case 5: line_terms(x, n, out, tile, 2, true); break;
+    default: line_terms(x, n, out, tile, 3, true);
     }
 }
 
 /* Two neighbours along k of n columns, the second may be missing: a line of each tile of 16
  * columns, pairs side by side.  Term i of group c from out + c * group + i * TILE_BYTES on. */
 INLINE void pair_terms(const float *a, const float *b, int64_t n, char *out, int64_t group,
-                       const int terms)
+                       const int terms, const bool exact)
 {
     for (int64_t at = 0; at < n || at % PAIR; at += VL) {
         vf v[2] = {v_set1(0), v_set1(0)};
@@ -96,21 +122,23 @@ INLINE void pair_terms(const float *a, const float *b, int64_t n, char *out, int
         char *to = out + at / TILE_ROWS * group + at % TILE_ROWS * 4;
         UNROLL for (int i = 0; i < terms; i++)
         {
-            vu even = term_of(v[0]), odd = term_of(v[1]), both = even >> 16 | odd;
+            vu even = (vu)next_term(&v[0], exact && i == terms - 1),
+               odd = (vu)next_term(&v[1], exact && i == terms - 1),
+               both = even >> 16 | (odd & 0xffff0000);
             memcpy(to + i * TILE_BYTES, &both, sizeof both);
-            v[0] -= (vf)even;
-            v[1] -= (vf)odd;
         }
     }
 }
 
 static void pair_split(const float *a, const float *b, int64_t n, char *out, int64_t group,
-                       int terms)
+                       int terms, bool exact)
 {
-    switch (terms) {
-    case 1: pair_terms(a, b, n, out, group, 1); break;
-    case 2: pair_terms(a, b, n, out, group, 2); break;
-    default: pair_terms(a, b, n, out, group, 3);
+    switch (terms * 2 + exact) {
+    case 2: pair_terms(a, b, n, out, group, 1, false); break;
+    case 3: pair_terms(a, b, n, out, group, 1, true); break;
+    case 4: pair_terms(a, b, n, out, group, 2, false); break;
+    case 5: pair_terms(a, b, n, out, group, 2, true); break;
+    default: pair_terms(a, b, n, out, group, 3, true);
     }
 }
 
@@ -147,7 +175,7 @@ static void amx_pack(const struct gemm *g, bool nk, int64_t group, int64_t k, in
         int64_t n = g->k - k < TILE_K ? g->k - k : TILE_K;
         for (int64_t i = 0; i < rows; i++)
             line_split(g->x + (row + i) * g->x_stride + k, n, (char *)step + i * TILE_LINE,
-                       TILE_BYTES, g->terms);
+                       TILE_BYTES, g->terms, g->terms == GEMM_TERMS);
         for (int i = 0; i < g->terms; i++)
             if (nk)
                 words_turn(step[i], TILE_LINE / 4, (uint32_t *)(void *)(out + i * tile), lines,
@@ -182,6 +210,7 @@ struct amx {
     const struct isa *isa;
     const struct gemm *g;
     int w_terms;
+    bool w_exact;                   /* the weights are their terms */
     int64_t tile;                   /* bytes of a tile of x, and of sums */
     int64_t groups, steps, k_block; /* of rows; of the whole of k; k of a block */
     int64_t n, cols, pairs, k, k_len;
@@ -230,7 +259,7 @@ static void weights_nk(const struct amx *a)
         char *to = weight_tile(a, i / TILE_ROWS, first) + i % TILE_ROWS * TILE_LINE;
         if (len > 0)
             line_split(weight_floats(a, (a->n + i) * a->g->w_stride + a->k + k, len, store), len,
-                       to, TILE_BYTES, a->w_terms);
+                       to, TILE_BYTES, a->w_terms, a->w_exact);
         for (int64_t s = first; i >= a->cols && s < block_steps(a); s++)
             for (int t = 0; t < a->w_terms; t++)
                 memset(to + ((s - first) * a->w_terms + t) * TILE_BYTES, 0, TILE_LINE);
@@ -246,7 +275,7 @@ static void weights_kn(const struct amx *a)
         const float *row[2] = {NULL, NULL};
         for (int h = 0; h < 2 && k + h < a->k_len; h++)
             row[h] = weight_floats(a, (a->k + k + h) * a->g->w_stride + a->n, a->cols, store[h]);
-        pair_split(row[0], row[1], row[0] ? a->cols : 0, to, group, a->w_terms);
+        pair_split(row[0], row[1], row[0] ? a->cols : 0, to, group, a->w_terms, a->w_exact);
         for (int64_t c = 0; !row[0] && c < 2 * a->pairs; c++)
             for (int t = 0; t < a->w_terms; t++)
                 memset(to + c * group + t * TILE_BYTES, 0, TILE_LINE);
@@ -387,16 +416,19 @@ static struct tile_config amx_config(const struct gemm *g, bool nk)
     return c;
 }
 
-static int amx_w_terms(const struct gemm *g)
+/* Terms that weights of a type are. */
+static int terms_of(enum kn_dtype t)
 {
-    int exact = g->w_type == KN_BF16 ? 1 : g->w_type == KN_F16 ? 2 : GEMM_TERMS;
-    return exact < g->terms ? exact : g->terms;
+    return t == KN_BF16 ? 1 : t == KN_F16 ? 2 : GEMM_TERMS;
 }
 
-static int64_t amx_k_block(const struct gemm *g, int64_t panel, int w_terms)
+/* Few rows use weights once, so the block of these is near, too; of weights [n,k] that would make
+ * short lines of memory. */
+static int64_t amx_k_block(const struct gemm *g, int64_t panel, int w_terms, bool nk)
 {
     int64_t rows = g->m < PAIR ? g->tile_rows : PAIR;
-    int64_t near = NEAR_BYTES / (rows * 2 * g->terms), far = GEMM_PART * 4 / (panel * 2 * w_terms);
+    int64_t room = g->m <= TILE_ROWS && !nk ? NEAR_BYTES : GEMM_PART * (int64_t)sizeof(float);
+    int64_t near = NEAR_BYTES / (rows * 2 * g->terms), far = room / (panel * 2 * w_terms);
     int64_t k = near < far ? near : far;
     k = k < K_BLOCK_MAX ? k : K_BLOCK_MAX;
     return k < TILE_K ? TILE_K : k / TILE_K * TILE_K;
@@ -406,11 +438,13 @@ INLINE bool amx_gemm_of(const struct isa *isa, const struct gemm *g, const bool 
 {
     const int64_t all = (g->n + PAIR - 1) / PAIR * PAIR;
     const int64_t panel = nk || g->m > TILE_ROWS || all < PANEL ? PANEL : all;
-    struct amx a = {.isa = isa, .g = g, .w_terms = amx_w_terms(g)};
+    struct amx a = {.isa = isa, .g = g, .w_terms = terms_of(g->w_type)};
+    a.w_exact = a.w_terms <= g->terms;
+    a.w_terms = a.w_exact ? a.w_terms : g->terms;
     a.tile = g->tile_rows * TILE_LINE;
     a.groups = (g->m + TILE_ROWS - 1) / TILE_ROWS;
     a.steps = (g->k + TILE_K - 1) / TILE_K;
-    a.k_block = amx_k_block(g, panel, a.w_terms);
+    a.k_block = amx_k_block(g, panel, a.w_terms, nk);
     a.weights = (char *)g->part;
     a.sums = (char *)g->pack;
     struct tile_file file, *f = &file;
