@@ -11,9 +11,10 @@
 #include <string.h>
 
 enum {
-    BLOCK_ROWS = 24,  /* dest rows of one head that are one unit of work */
-    MIX_ROWS = 6,     /* dest rows that go through their common sources together */
-    MIX_SOURCES = 128 /* sources that all rows of a unit visit before the next ones */
+    BLOCK_ROWS = 48,    /* dest rows of one head that are one unit of work */
+    SCORE_SOURCES = 16, /* sources that rows which do not see them all are computed of together */
+    MIX_ROWS = 6,       /* dest rows that go through their common sources together */
+    MIX_SOURCES = 128   /* sources that all rows of a unit visit before the next ones */
 };
 
 /* Scores or shares of a unit's rows: row i of it at `row` + i * stride. */
@@ -25,8 +26,9 @@ struct square {
 struct attn_job {
     const struct isa *isa;
     const struct kn_call *call;
-    int64_t heads, rows, sources, dh, blocks;
-    int64_t share; /* query heads per key/value head */
+    int64_t heads, rows, sources, dh;
+    int64_t block, blocks; /* rows of a unit, and units of a head */
+    int64_t share;         /* query heads per key/value head */
 };
 
 static int64_t least(int64_t a, int64_t b)
@@ -68,7 +70,7 @@ static bool attn_job(struct attn_job *j, struct cpu *c, const struct kn_call *ca
     if (!call_is(square, KN_F32, 3) || !call_is(query, KN_F32, 3) || !call_is(source, KN_F32, 3))
         return false;
     *j = (struct attn_job){
-        c->isa, call, query->shape[1], query->shape[0], source->shape[0], query->shape[2], 0, 0};
+        c->isa, call, query->shape[1], query->shape[0], source->shape[0], query->shape[2], 0, 0, 0};
     if (!same_shape3(square, j->heads, j->rows, j->sources) || source->shape[2] != j->dh ||
         j->dh < 1)
         return false;
@@ -76,14 +78,17 @@ static bool attn_job(struct attn_job *j, struct cpu *c, const struct kn_call *ca
         call->p.src0 < 0)
         return false;
     j->share = j->heads / source->shape[1];
-    j->blocks = (j->rows + BLOCK_ROWS - 1) / BLOCK_ROWS;
+    j->block = BLOCK_ROWS;
+    if (j->heads * (j->rows / BLOCK_ROWS) < 2 * pool_threads(c->pool))
+        j->block /= 2;
+    j->blocks = (j->rows + j->block - 1) / j->block;
     return true;
 }
 
 static enum kn_status attn_run(struct cpu *c, struct attn_job *j, cpu_units_fn *fn)
 {
     /* A product costs an eighth of an element touched. */
-    int64_t cost = least(j->rows, BLOCK_ROWS) * j->sources * (j->dh / 8 + 1);
+    int64_t cost = least(j->rows, j->block) * j->sources * (j->dh / 8 + 1);
     return cpu_each(c, j->heads * j->blocks, cost, fn, j);
 }
 
@@ -103,25 +108,40 @@ static void alibi_add(const struct kn_param *p, float slope, int64_t d, int64_t 
         row[s] += p->alibi * (half_round_bf16(slope * half_round_bf16((float)(p->src0 + s))) - own);
 }
 
-/* Of rows [first, end) the sources before `stop`, which no row sees past. */
+/* Sources [lo, hi) of rows [first, end), times the scale. */
+static void scores_part(const struct attn_job *j, int64_t h, int64_t first, int64_t end, float *out,
+                        int64_t stride, int64_t lo, int64_t hi)
+{
+    const struct kn_view *q = &j->call->in[0], *k = &j->call->in[1];
+    struct gemm g = {.x = view_row(q, first, h),
+                     .x_stride = q->stride[0],
+                     .w = view_row(k, lo, h / j->share),
+                     .w_stride = k->stride[0],
+                     .w_type = KN_F32,
+                     .m = end - first,
+                     .n = hi - lo,
+                     .k = j->dh,
+                     .out = out + lo,
+                     .out_stride = stride};
+    if (lo < hi)
+        j->isa->scores(&g, j->call->p.scale);
+}
+
+/* Of rows [first, end) the sources before `stop`, which no row sees past.  First what all see, and
+ * of the rest, some sources at a time, the rows that see any of them. */
 static void scores_block(const struct attn_job *j, int64_t h, int64_t first, int64_t end,
                          const struct square *out, int64_t stop)
 {
-    const struct kn_view *q = &j->call->in[0], *k = &j->call->in[1];
     const struct kn_param *p = &j->call->p;
-    int64_t lo = first_visible(j, first), hi = end_visible(j, end - 1);
-    if (lo < hi) {
-        struct gemm g = {.x = view_row(q, first, h),
-                         .x_stride = q->stride[0],
-                         .w = view_row(k, lo, h / j->share),
-                         .w_stride = k->stride[0],
-                         .w_type = KN_F32,
-                         .m = end - first,
-                         .n = hi - lo,
-                         .k = j->dh,
-                         .out = out->row + lo,
-                         .out_stride = out->stride};
-        j->isa->gemm_nk(&g);
+    int64_t lo = first_visible(j, first), hi = end_visible(j, end - 1), from = first;
+    for (int64_t s = lo, next; s < hi; s = next) {
+        while (end_visible(j, from) <= s)
+            from++;
+        next = s + SCORE_SOURCES;
+        if (next < end_visible(j, from))
+            next = end_visible(j, from) - (end_visible(j, from) - lo) % SCORE_SOURCES;
+        next = hi - next < SCORE_SOURCES ? hi : next;
+        scores_part(j, h, from, end, out->row + (from - first) * out->stride, out->stride, s, next);
     }
     for (int64_t d = first; d < end; d++) {
         float *row = out->row + (d - first) * out->stride;
@@ -130,7 +150,8 @@ static void scores_block(const struct attn_job *j, int64_t h, int64_t first, int
         hi = hi < lo ? lo : hi;
         for (int64_t s = 0; s < lo; s++)
             row[s] = -INFINITY;
-        j->isa->scale_cap(row + lo, hi - lo, p->scale, p->softcap);
+        if (p->softcap > 0)
+            j->isa->scale_cap(row + lo, hi - lo, 1, p->softcap);
         if (p->alibi != 0)
             alibi_add(p, kn_alibi_slope(h, j->heads), d, lo, hi, row);
         for (int64_t s = hi; s < stop; s++)
@@ -143,10 +164,10 @@ static void scores_units(void *ctx, int64_t first, int64_t end, void *scratch)
     (void)scratch;
     const struct attn_job *j = ctx;
     for (int64_t u = first; u < end; u++) {
-        int64_t row = u % j->blocks * BLOCK_ROWS;
+        int64_t row = u % j->blocks * j->block;
         struct square out = {view_row(&j->call->out[0], u / j->blocks, row),
                              j->call->out[0].stride[1]};
-        scores_block(j, u / j->blocks, row, least(row + BLOCK_ROWS, j->rows), &out, j->sources);
+        scores_block(j, u / j->blocks, row, least(row + j->block, j->rows), &out, j->sources);
     }
 }
 
@@ -178,26 +199,28 @@ static void mix_part(const struct attn_job *j, int64_t h, int64_t first, int64_t
         j->isa->gemm_chain(&g);
 }
 
-/* Values of some sources are used by all rows while they are near: what some rows see in common,
- * block by block, then each one's own rest. */
+/* Values of some sources are used by all rows while they are near.  Rows that do not see all of
+ * them come in small groups: what its first row sees, then each one's own rest. */
 static void mix_block(const struct attn_job *j, int64_t h, int64_t first, int64_t end,
                       const struct square *pattern, const struct kn_view *v)
 {
+    const int64_t stride = pattern->stride, hi = end_visible(j, end - 1);
+    const float *share = pattern->row;
     if (!j->call->p.accumulate)
         for (int64_t d = first; d < end; d++)
             memset(view_row(&j->call->out[0], d, h), 0, (size_t)j->dh * sizeof(float));
-    for (int64_t s = 0; s < end_visible(j, end - 1); s += MIX_SOURCES)
-        for (int64_t d = first; d < end; d += MIX_ROWS) {
-            const float *share = pattern->row + (d - first) * pattern->stride;
-            int64_t stop = least(d + MIX_ROWS, end), common = end_visible(j, d);
-            mix_part(j, h, d, stop - d, share, pattern->stride, v, s,
-                     least(s + MIX_SOURCES, common));
-            if (common >= s + MIX_SOURCES || common < s)
-                continue;
+    for (int64_t s = 0; s < hi; s += MIX_SOURCES) {
+        int64_t to = least(s + MIX_SOURCES, hi), d = first, seen, stop;
+        for (; (seen = end_visible(j, d)) < to; d = stop) {
+            stop = least(d + MIX_ROWS, end);
+            mix_part(j, h, d, stop - d, share + (d - first) * stride, stride, v, s, seen);
             for (int64_t e = d + 1; e < stop; e++)
-                mix_part(j, h, e, 1, share + (e - d) * pattern->stride, 0, v, common,
-                         end_visible(j, e));
+                mix_part(j, h, e, 1, share + (e - first) * stride, 0, v, seen < s ? s : seen,
+                         least(end_visible(j, e), to));
         }
+        if (d < end)
+            mix_part(j, h, d, end - d, share + (d - first) * stride, stride, v, s, to);
+    }
 }
 
 static void mix_units(void *ctx, int64_t first, int64_t end, void *scratch)
@@ -205,9 +228,9 @@ static void mix_units(void *ctx, int64_t first, int64_t end, void *scratch)
     (void)scratch;
     const struct attn_job *j = ctx;
     for (int64_t u = first; u < end; u++) {
-        int64_t row = u % j->blocks * BLOCK_ROWS;
+        int64_t row = u % j->blocks * j->block;
         struct square p = {view_row(&j->call->in[0], u / j->blocks, row), j->call->in[0].stride[1]};
-        mix_block(j, u / j->blocks, row, least(row + BLOCK_ROWS, j->rows), &p, &j->call->in[1]);
+        mix_block(j, u / j->blocks, row, least(row + j->block, j->rows), &p, &j->call->in[1]);
     }
 }
 
@@ -279,8 +302,8 @@ static void attention_units(void *ctx, int64_t first, int64_t end, void *scratch
     const struct attn_job *j = ctx;
     const struct square own = {scratch, j->sources};
     for (int64_t u = first; u < end; u++) {
-        int64_t h = u / j->blocks, r0 = u % j->blocks * BLOCK_ROWS,
-                r1 = least(r0 + BLOCK_ROWS, j->rows);
+        int64_t h = u / j->blocks, r0 = u % j->blocks * j->block,
+                r1 = least(r0 + j->block, j->rows);
         scores_block(j, h, r0, r1, &own, end_visible(j, r1 - 1));
         for (int64_t d = r0; d < r1; d++) {
             float *row = own.row + (d - r0) * own.stride;
@@ -300,7 +323,7 @@ enum kn_status cpu_ATTENTION(struct cpu *c, const struct kn_call *call)
         mix.share != j.share || call->p.src0 != 0 || call->p.accumulate ||
         !call_is_sinks(&call->in[3], j.heads) || mix.dh != j.dh)
         return KN_BAD_CALL;
-    if (!pool_reserve(c->pool, (size_t)(BLOCK_ROWS * sources) * sizeof(float)))
+    if (!pool_reserve(c->pool, (size_t)(j.block * sources) * sizeof(float)))
         return KN_OUT_OF_MEMORY;
     return attn_run(c, &j, attention_units);
 }

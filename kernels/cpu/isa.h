@@ -73,6 +73,8 @@ struct isa {
     /* out += x . w as one chain per element, k ascending: split anywhere, it gives the same bits.
      */
     void (*gemm_chain)(const struct gemm *g);
+    /* gemm_nk of weights in f32, each element times `scale`. */
+    void (*scores)(const struct gemm *g, float scale);
     /* Elements [at, at + n) of what lies without gaps from src on. */
     void (*widen)(float *out, const void *src, enum kn_dtype t, int64_t at, int64_t n);
     void (*act)(float *out, const float *x, const float *gate, int64_t n,

@@ -244,9 +244,19 @@ INLINE void kn_tile(const struct kn_tile *a, const int rows, const int vecs, con
     }
 }
 
+/* A function of its own, whose addresses all have registers. */
+static __attribute__((noinline)) void kn_tile_whole(const struct kn_tile *a)
+{
+    kn_tile(a, KN_ROWS, KN_VECS, false);
+}
+
 INLINE void kn_tile_rows(const struct kn_tile *a, int64_t rows, const bool narrow)
 {
     const int vecs = narrow ? 1 : KN_VECS;
+    if (!narrow && rows == KN_ROWS) {
+        kn_tile_whole(a);
+        return;
+    }
     switch (rows) {
     case 1: kn_tile(a, 1, vecs, narrow); break;
     case 2: kn_tile(a, 2, vecs, narrow); break;
@@ -381,19 +391,24 @@ static void row_gemm_kn(const struct gemm *g)
     }
 }
 
+/* What follows in k is asked for: callers go on there. */
 static void row_gemm_chain(const struct gemm *g)
 {
-    const int64_t width = KN_VECS * VL;
+    const int64_t width = KN_VECS * VL, stride = g->w_stride * (int64_t)sizeof(float);
     for (int64_t n = 0; n < g->n; n += width) {
-        struct kn_tile a = {.x = g->x,
-                            .x_stride = g->x_stride,
-                            .w = (const float *)g->w + n,
-                            .w_stride = g->w_stride,
-                            .k = g->k,
-                            .out = g->out + n,
-                            .out_stride = g->out_stride,
-                            .add = true};
-        kn_panel(&a, g->m, g->n - n < width ? g->n - n : width);
+        const float *w = (const float *)g->w + n;
+        int64_t cols = g->n - n < width ? g->n - n : width;
+        struct kn_tile a = {
+            .x = g->x,
+            .x_stride = g->x_stride,
+            .w = w,
+            .w_stride = g->w_stride,
+            .k = g->k,
+            .out = g->out + n,
+            .out_stride = g->out_stride,
+            .add = true,
+            .ahead = {(const char *)w + g->k * stride, 64, stride, (cols + 15) / 16}};
+        kn_panel(&a, g->m, cols);
     }
 }
 

@@ -15,7 +15,10 @@ INLINE vf v_exp(vf x)
 {
     const vi vanishes = x < -87.3365f; /* ln 2^-126 */
     /* v_max and v_min hand NaN through in their second operand. */
-    x = v_min(v_set1(89.0f), v_max(v_set1(-87.3365f), x));
+#if VL != 16
+    x = v_max(v_set1(-87.3365f), x);
+#endif
+    x = v_min(v_set1(89.0f), x);
     const vf magic = v_set1(0x1.8p23f); /* adding it rounds to a whole number */
     vf n = (v_fma(x, v_set1(1.44269504f), magic)) - magic;
     vf r = v_fma(n, v_set1(-0.693359375f), x); /* ln 2 in two parts, n times the first is exact */
@@ -26,10 +29,12 @@ INLINE vf v_exp(vf x)
     q = v_fma(q, r, v_set1(0.166665211f));
     q = v_fma(q, r, v_set1(0.49999994f));
     vf p = v_fma(q, r * r, r) + 1.0f;
-#if VL != 16
+#if VL == 16
+    return v_scale_unless(vanishes, p, n);
+#else
     n = v_select(x == x, n, v_set1(0)); /* NaN has no integer part */
-#endif
     return v_select(vanishes, v_set1(0), v_scale(p, n));
+#endif
 }
 
 /* tanh x: a polynomial where 1 - e^-2x would cancel */

@@ -70,6 +70,32 @@ static double row_sum_squares(const float *x, float mean, int64_t n)
     return row_sum_power(x, mean, n, 2);
 }
 
+/* What many are divided by.  With fused multiply-adds, products with a reciprocal in two parts have
+ * the quotient's bits but for one in some millions, in a fifth of its time. */
+struct over {
+    vf by, rest;
+};
+
+INLINE struct over over(float total)
+{
+#if VL > 4
+    double inverse = 1 / (double)total;
+    float by = (float)inverse;
+    return (struct over){v_set1(by), v_set1((float)(inverse - (double)by))};
+#else
+    return (struct over){v_set1(total), v_set1(0)};
+#endif
+}
+
+INLINE vf v_over(vf x, const struct over *o)
+{
+#if VL > 4
+    return v_fma(x, o->by, x * o->rest);
+#else
+    return x / o->by;
+#endif
+}
+
 static void row_softmax(float *out, const float *x, int64_t n)
 {
     float m = row_max(x, n);
@@ -91,11 +117,11 @@ static void row_softmax(float *out, const float *x, int64_t n)
         sum += last;
     }
     v4f total4 = v_sum4(sum, sum, sum, sum);
-    vf total = v_set1(total4[0]);
+    const struct over total = over(total4[0]);
     for (i = 0; i + VL <= n; i += VL)
-        v_store(out + i, v_load(out + i) / total);
+        v_store(out + i, v_over(v_load(out + i), &total));
     if (i < n)
-        v_store_n(out + i, last / total, n - i);
+        v_store_n(out + i, v_over(last, &total), n - i);
 }
 
 /* out = log-sum-exp and entropy of softmax(x).  With d = x - max, s = sum e^d, t = sum d e^d:

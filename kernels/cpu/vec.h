@@ -104,10 +104,11 @@ INLINE vf v_sqrt(vf x)
     return (vf)_mm512_sqrt_ps((__m512)x);
 }
 
-/* x * 2^n for whole n */
-INLINE vf v_scale(vf x, vf n)
+/* x * 2^n for whole n, but 0 where m, whatever x and n are there */
+INLINE vf v_scale_unless(vi m, vf x, vf n)
 {
-    return (vf)_mm512_scalef_ps((__m512)x, (__m512)n);
+    return (vf)_mm512_maskz_scalef_ps(_knot_mask16(_mm512_movepi32_mask((__m512i)m)), (__m512)x,
+                                      (__m512)n);
 }
 
 /* One bit per lane: a > b (false where NaN). */
@@ -161,6 +162,26 @@ INLINE v4f v_sum4(vf a, vf b, vf c, vf d)
     __m512 s = _mm512_add_ps(_mm512_castpd_ps(lo), _mm512_castpd_ps(hi));
     __m256 s8 = _mm256_add_ps(_mm512_castps512_ps256(s), _mm512_extractf32x8_ps(s, 1));
     return (v4f)_mm_add_ps(_mm256_castps256_ps128(s8), _mm256_extractf128_ps(s8, 1));
+}
+
+/* Four elements from p on in the first four lanes, from p + stride in the next four, and so on. */
+INLINE vf v_load_quads(const float *p, int64_t stride)
+{
+    __m512 v = _mm512_castps128_ps512(_mm_loadu_ps(p));
+    v = _mm512_insertf32x4(v, _mm_loadu_ps(p + stride), 1);
+    v = _mm512_insertf32x4(v, _mm_loadu_ps(p + 2 * stride), 2);
+    return (vf)_mm512_insertf32x4(v, _mm_loadu_ps(p + 3 * stride), 3);
+}
+
+/* Lane i of quad q of vector j becomes lane j of quad q of vector i. */
+INLINE void v_turn(vf v[4])
+{
+    __m512d ab = (__m512d)_mm512_unpacklo_ps((__m512)v[0], (__m512)v[1]),
+            cd = (__m512d)_mm512_unpacklo_ps((__m512)v[2], (__m512)v[3]),
+            AB = (__m512d)_mm512_unpackhi_ps((__m512)v[0], (__m512)v[1]),
+            CD = (__m512d)_mm512_unpackhi_ps((__m512)v[2], (__m512)v[3]);
+    v[0] = (vf)_mm512_unpacklo_pd(ab, cd), v[1] = (vf)_mm512_unpackhi_pd(ab, cd);
+    v[2] = (vf)_mm512_unpacklo_pd(AB, CD), v[3] = (vf)_mm512_unpackhi_pd(AB, CD);
 }
 
 #elif VL == 8

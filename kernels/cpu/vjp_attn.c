@@ -144,7 +144,7 @@ enum kn_status cpu_ATTN_SCORES_VJP(struct cpu *c, const struct kn_call *call)
                     &j);
 }
 
-enum { MIX_ROWS = 6 }; /* dest rows that go through the sources together */
+enum { MIX_ROWS = 24 }; /* dest rows that go through the sources together */
 
 static bool is_zero(const float *x, int64_t n)
 {
@@ -169,7 +169,7 @@ static void mix_rows(const struct attn_vjp *j, int64_t h, int64_t first, int64_t
                        .k = j->dh,
                        .out = dots,
                        .out_stride = j->sources};
-    j->c->isa->gemm_nk(&dot);
+    j->c->isa->scores(&dot, 1);
     for (int64_t d = first; d < end; d++, dots += j->sources) {
         const float *dz = at(&c->in[0], d, h), *p = at(&c->in[1], h, d);
         float *dp = at(&c->out[0], h, d);

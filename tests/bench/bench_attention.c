@@ -6,10 +6,7 @@
  * score and each of the 64 elements, of scores and of the mix; those of the products, of the four
  * matrices of one block, in the same rounds.
  *
- * What bounds it: a tile of 6 x 4 scores is 96 vector multiply-adds for 64 elements, and 78
- * shuffles and additions sum its lanes, on the same two ports: 1.8 times the products' time.
- * Summing 16 accumulators together would spare 7 of 52 of those; only keys that lie transposed
- * would spare all, which one row alone, in the same order of additions, cannot afford to make.
+ * What bounds it: docs/performance.md, Attention.
  */
 #include "bench.h"
 #include "bench_row.h"

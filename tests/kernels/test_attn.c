@@ -267,26 +267,25 @@ static void test_mix_split(void **state)
             }
 }
 
-/* A row is the same whether the sources after it are in the call or not: decoding equals prefill.
- */
-static void test_later_sources(void **state)
+/* A row is the same whether the sources after it are in the call or not, and alone as among many,
+ * whose keys are turned: decoding equals prefill. */
+static void later_sources(int64_t all, int64_t heads, int64_t dh, int32_t window)
 {
-    (void)state;
-    const int64_t all = 40, heads = 2, dh = 24;
-    struct kn_view q = KT(KN_F32, 0, all, heads, dh), k = KT(KN_F32, 0, all, heads, dh),
+    struct kn_view q = KT(KN_F32, 0, all, heads, dh), k = KT(KN_F32, 4, all, heads, dh),
                    v = KT(KN_F32, 0, all, heads, dh);
     struct kn_view scores = KT(KN_F32, 0, heads, all, all), z = KT(KN_F32, 0, all, heads, dh);
     struct kn_view scores1 = KT(KN_F32, 0, heads, 1, all), z1 = KT(KN_F32, 0, 1, heads, dh);
+    struct kn_param p = {.scale = 0.2f, .window = window};
     for (int cpu = 0; cpu <= (int)kn_cpu_best(); cpu++) {
         struct kn_backend *be = kt_backend((enum kn_cpu)cpu, 2);
+        p.dest0 = 0;
         kn_run(be,
-               &(struct kn_call){
-                   .op = KN_OP_ATTN_SCORES, .out = {scores}, .in = {q, k}, .p = {.scale = 0.2f}});
+               &(struct kn_call){.op = KN_OP_ATTN_SCORES, .out = {scores}, .in = {q, k}, .p = p});
         kn_run(be, &(struct kn_call){.op = KN_OP_SOFTMAX, .out = {scores}, .in = {scores}});
         kn_run(be, &(struct kn_call){.op = KN_OP_ATTN_MIX, .out = {z}, .in = {scores, v}});
         for (int64_t d = 0; d < all; d++) {
             struct kn_view s = kn_slice(scores1, 2, 0, d + 1);
-            struct kn_param p = {.scale = 0.2f, .dest0 = (int32_t)d};
+            p.dest0 = (int32_t)d;
             kn_run(be, &(struct kn_call){.op = KN_OP_ATTN_SCORES,
                                          .out = {s},
                                          .in = {kn_slice(q, 0, d, d + 1), kn_slice(k, 0, 0, d + 1)},
@@ -301,6 +300,17 @@ static void test_later_sources(void **state)
             expect = kn_slice(z, 0, d, d + 1);
             kt_same_bits(&expect, &z1, "z of one row");
         }
+    }
+    kt_free();
+}
+
+static void test_later_sources(void **state)
+{
+    (void)state;
+    static const int64_t dh[] = {24, 64, 4, 6, 76, 128, 260};
+    for (size_t i = 0; i < sizeof dh / sizeof *dh; i++) {
+        later_sources(40, 2, dh[i], 0);
+        later_sources(107, 1, dh[i], i % 2 ? 0 : 37);
     }
 }
 
