@@ -45,46 +45,60 @@ int file_write_begin(struct file_write *f, const char *path, struct err *e)
 {
     struct stat st;
     bool was_there = false;
-    *f = (struct file_write){.fd = -1, .path = real_target(path)};
+    *f = (struct file_write){
+        .fd = -1, .path = real_target(path), .piece = malloc(FILE_WRITE_PIECE)};
     int rc;
-    if (!f->path)
+    if (!f->path || !f->piece)
         rc = err_memory(e, "%s", path);
     else if ((was_there = stat(f->path, &st) == 0) && !S_ISREG(st.st_mode))
         rc = err_set(e, ERR_BAD_INPUT, "%s · is not a regular file", path);
     else
         rc = open_temp(f, e);
     if (rc)
-        free(f->path);
+        free(f->path), free(f->piece);
     else if (was_there)
         (void)!fchmod(f->fd, st.st_mode & 0777); /* who may read it stays as it was */
     return rc;
 }
 
-static int write_all(struct file_write *f, const char *bytes, size_t n, int64_t at, struct err *e)
+static int write_at(struct file_write *f, const char *bytes, size_t n, uint64_t at, struct err *e)
 {
     while (n) {
-        ssize_t done = at < 0 ? write(f->fd, bytes, n) : pwrite(f->fd, bytes, n, (off_t)at);
+        ssize_t done = pwrite(f->fd, bytes, n, (off_t)at);
         if (done < 0 && errno == EINTR)
             continue;
         if (done < 0)
             return failed("write", f->path, e);
         bytes += done;
         n -= (size_t)done;
-        at += at < 0 ? 0 : done;
+        at += (size_t)done;
     }
     return 0;
 }
 
 int file_write_bytes(struct file_write *f, const void *bytes, size_t n, struct err *e)
 {
-    int rc = write_all(f, bytes, n, -1, e);
-    f->at += rc ? 0 : n;
+    const char *from = bytes;
+    int rc = 0;
+    while (n && !rc) {
+        size_t held = f->at % FILE_WRITE_PIECE, room = FILE_WRITE_PIECE - held;
+        size_t now = n < room ? n : held ? room : n / FILE_WRITE_PIECE * FILE_WRITE_PIECE;
+        if (held || n < room)
+            memcpy(f->piece + held, from, now);
+        if (n >= room)
+            rc = write_at(f, held ? f->piece : from, held + now, f->at - held, e);
+        from += now, n -= now, f->at += now;
+    }
     return rc;
 }
 
 int file_write_patch(struct file_write *f, uint64_t at, const void *bytes, size_t n, struct err *e)
 {
-    return write_all(f, bytes, n, (int64_t)at, e);
+    uint64_t written = f->at - f->at % FILE_WRITE_PIECE;
+    size_t before = at >= written ? 0 : written - at < n ? (size_t)(written - at) : n;
+    if (before < n)
+        memcpy(f->piece + (at + before - written), (const char *)bytes + before, n - before);
+    return write_at(f, bytes, before, at, e);
 }
 
 /* So that the new name outlives a power cut; a folder that cannot be synced is no reason to fail.
@@ -106,13 +120,15 @@ static void forget(struct file_write *f)
 {
     free(f->path);
     free(f->temp);
+    free(f->piece);
     *f = (struct file_write){.fd = -1};
 }
 
 int file_write_commit(struct file_write *f, struct err *e)
 {
-    int rc = 0;
-    if (fsync(f->fd))
+    size_t held = f->at % FILE_WRITE_PIECE;
+    int rc = write_at(f, f->piece, held, f->at - held, e);
+    if (!rc && fsync(f->fd))
         rc = failed("write", f->path, e);
     if (close(f->fd) && !rc)
         rc = failed("write", f->path, e);

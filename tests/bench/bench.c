@@ -2,7 +2,6 @@
 #include "bench.h"
 
 #include <errno.h>
-#include <fcntl.h>
 #include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -154,18 +153,6 @@ static char *model_folder(enum st_dtype dtype, bool *there)
     return folder;
 }
 
-/* Out of the page cache: what was written in small pieces lies there in small pages, and what is
- * read from a disk in large ones, as a model that somebody looks into. */
-static void read_anew(const char *path)
-{
-    int fd = open(path, O_RDONLY);
-    if (fd < 0)
-        return;
-    if (fdatasync(fd) == 0)
-        (void)posix_fadvise(fd, 0, 0, POSIX_FADV_DONTNEED);
-    close(fd);
-}
-
 const char *bench_model(enum st_dtype dtype)
 {
     char path[PATH_BYTES + 32];
@@ -193,7 +180,6 @@ const char *bench_model(enum st_dtype dtype)
         bench_model_remove();
         exit(1);
     }
-    read_anew(path);
     return folder;
 }
 

@@ -15,6 +15,7 @@
 #include <unistd.h>
 #include <zlib.h>
 
+#include "base/file_write.h"
 #include "model/tensor_write.h"
 
 static char folder[] = "/tmp/bore-tw-XXXXXX";
@@ -267,6 +268,47 @@ static void a_failed_write_leaves_the_old_file(void **state)
     checkpoint_close(st);
 }
 
+static uint64_t length_of(const struct file_write *f)
+{
+    struct stat st;
+    assert_int_equal(fstat(f->fd, &st), 0);
+    return (uint64_t)st.st_size;
+}
+
+/* The file grows by whole pieces at multiples of them, however it is given; what is changed later
+ * is changed in the file and in the piece that is not there yet. */
+static void bytes_go_to_the_file_in_whole_pieces(void **state)
+{
+    (void)state;
+    static const size_t steps[] = {
+        8, 1000, 1, FILE_WRITE_PIECE + 77, FILE_WRITE_PIECE, 1009, 3 * FILE_WRITE_PIECE - 5, 4096};
+    enum { MOST = 8 };
+    static char want[MOST * FILE_WRITE_PIECE];
+    struct err e = {0};
+    struct file_write f;
+    uint64_t at = 0;
+    for (size_t i = 0; i < sizeof want; i++)
+        want[i] = (char)(i % 251);
+    assert_int_equal(file_write_begin(&f, place("pieces"), &e), 0);
+    for (size_t i = 0; i < sizeof steps / sizeof *steps; i++) {
+        assert_int_equal(file_write_bytes(&f, want + at, steps[i], &e), 0);
+        at += steps[i];
+        assert_int_equal(f.at, at);
+        assert_int_equal(length_of(&f), at - at % FILE_WRITE_PIECE);
+    }
+    const uint64_t patches[] = {0, 5 * FILE_WRITE_PIECE - 3, at - 6};
+    for (size_t i = 0; i < sizeof patches / sizeof *patches; i++) {
+        memcpy(want + patches[i], "patch!", 6);
+        assert_int_equal(file_write_patch(&f, patches[i], "patch!", 6, &e), 0);
+    }
+    assert_int_equal(file_write_commit(&f, &e), 0);
+    FILE *in = fopen(place("pieces"), "rb");
+    static char got[sizeof want];
+    assert_int_equal(fread(got, 1, sizeof got, in), at);
+    assert_memory_equal(got, want, at);
+    fclose(in);
+}
+
 static void a_link_stays_a_link(void **state)
 {
     (void)state;
@@ -289,6 +331,7 @@ int main(void)
         cmocka_unit_test(npz_has_the_layout_that_numpy_reads),
         cmocka_unit_test(what_cannot_be_written_is_refused),
         cmocka_unit_test(a_failed_write_leaves_the_old_file),
+        cmocka_unit_test(bytes_go_to_the_file_in_whole_pieces),
         cmocka_unit_test(a_link_stays_a_link),
     };
     return cmocka_run_group_tests(tests, make_folder, remove_folder);
