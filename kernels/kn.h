@@ -238,9 +238,11 @@ struct kn_options {
      * each call on both, compared; "trace:B", counts and times; "split:A,B", memory and work spread
      * over several (kn_part) */
     const char *backend;
-    int threads; /* 0 = the number of cores this process may use */
-    int cpu;     /* an enum kn_cpu, or -1 for kn_cpu_best */
-    bool blas;   /* only a backend that says blas of itself; "auto" is the first of them */
+    int threads;     /* 0 = the number of cores this process may use */
+    int cpu;         /* an enum kn_cpu, or -1 for kn_cpu_best */
+    bool blas;       /* only a backend that says blas of itself; "auto" is the first of them */
+    size_t kept_max; /* bytes of released buffers that a backend may hold back for the next ones; 0:
+                        as it thinks best */
 };
 
 /* Open a backend.  On failure returns NULL and writes one line to `why` (what was asked, what is

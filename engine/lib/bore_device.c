@@ -17,11 +17,13 @@ static int wish_make(const struct bore_options *o, struct place_wish *w, struct 
     if (o->cpu && cpu < 0)
         return err_set(e, ERR_BAD_INPUT, "cpu \"%.40s\" · there is auto, fma, " KN_CPU_NAMES,
                        o->cpu);
-    *w = (struct place_wish){.options = {.backend = o->backend ? o->backend : "auto",
-                                         .threads = o->threads,
-                                         .cpu = cpu,
-                                         .blas = o->blas},
-                             .counted = o->gpu_layers != NULL};
+    *w = (struct place_wish){
+        .options = {.backend = o->backend ? o->backend : "auto",
+                    .threads = o->threads,
+                    .cpu = cpu,
+                    .blas = o->blas,
+                    .kept_max = o->cache_bytes ? place_kept(o->cache_bytes) : 0},
+        .counted = o->gpu_layers != NULL};
     return place_layers_parse(o->gpu_layers, &w->layers)
                ? 0
                : err_set(e, ERR_BAD_INPUT,
@@ -77,7 +79,10 @@ bool bore_device_fall(struct bore_model *m, const struct err *why)
     snprintf(device, sizeof device, "%s", before->describe);
     if (before->unified && !kn_device_at(before, 1)) /* it was the cpu */
         return false;
-    if (!(cpu = kn_open(&(struct kn_options){"cpu", 0, -1, false}, text, sizeof text)))
+    if (!(cpu = kn_open(&(struct kn_options){.backend = "cpu",
+                                             .cpu = -1,
+                                             .kept_max = place_kept(m->cache_bytes)},
+                        text, sizeof text)))
         return false;
     pair_close(m->pair), m->pair = NULL;
     cpu->cancel = before->cancel;

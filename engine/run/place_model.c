@@ -17,6 +17,13 @@ int place_open(const struct kn_options *k, struct kn_backend **be, struct err *e
     return *be ? 0 : err_set(e, errno == ENOMEM ? ERR_SYSTEM : ERR_USAGE, "%s", why);
 }
 
+size_t place_kept(size_t cache_bytes)
+{
+    enum { SHARE = 8, MOST = 256 << 20 }; /* of a large cache what the cpu would keep anyway */
+    size_t kept = cache_bytes / SHARE;
+    return kept < 1 ? 1 : kept < MOST ? kept : MOST;
+}
+
 bool place_layers_parse(const char *text, int32_t *layers)
 {
     bool automatic = !text || !strcmp(text, "auto"), all = text && !strcmp(text, "all");

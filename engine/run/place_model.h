@@ -37,6 +37,9 @@ struct placed {
  * which the part that has no room says the numbers. */
 int place_model(struct model *m, struct kn_backend **be, const struct place_wish *w,
                 struct placed *out, struct err *e);
+/* kn_options.kept_max where cache_bytes were said for what runs keep: little of them, so that all
+ * together stays about as large. */
+size_t place_kept(size_t cache_bytes);
 /* Backend by its options, or the error it gives (err.h: what can be mended is ERR_USAGE). */
 int place_open(const struct kn_options *k, struct kn_backend **be, struct err *e);
 

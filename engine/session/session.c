@@ -18,6 +18,7 @@
 #include "base/clock.h"
 #include "model/checkpoint.h"
 #include "session/figures.h"
+#include "run/place_model.h"
 #include "session/loading.h"
 #include "session/request.h"
 #include "session/sides.h"
@@ -316,7 +317,9 @@ static int move_to_host(struct session *s, struct err *e)
     bool named = strstr(before.text, s->m->be->describe);
     char device[sizeof s->m->be->describe], why[160];
     size_t total, available = 0;
-    struct kn_backend *cpu = kn_open(&(struct kn_options){"cpu", 0, -1, false}, why, sizeof why);
+    struct kn_backend *cpu = kn_open(
+        &(struct kn_options){.backend = "cpu", .cpu = -1, .kept_max = place_kept(s->cache_bytes)},
+        why, sizeof why);
     snprintf(device, sizeof device, "%s", s->m->be->describe);
     parts_close(s);
     if (cpu) {

@@ -177,7 +177,7 @@ static int threads_default(void)
 static struct kn_backend *open_isa(const struct kn_options *opt, const struct isa *isa, char *why,
                                    size_t why_size)
 {
-    enum { THREADS_MAX = 1024, ROWS_PREFERRED = 256 };
+    enum { THREADS_MAX = 1024, ROWS_PREFERRED = 256, KEPT = 256 << 20 };
     if (opt->threads < 0 || opt->threads > THREADS_MAX) {
         snprintf(why, why_size, "bad number of threads · %d · 0 (all cores) to %d", opt->threads,
                  THREADS_MAX);
@@ -195,6 +195,7 @@ static struct kn_backend *open_isa(const struct kn_options *opt, const struct is
     }
     c->own = *isa;
     c->isa = &c->own;
+    c->memory.kept_max = opt->kept_max ? opt->kept_max : KEPT;
     c->base.type = &CPU_TYPE;
     c->base.unified = true;
     c->base.exact_rows = true;

@@ -11,8 +11,7 @@ enum {
     PAGE = 4096,
     HUGE = 2 << 20,
     SLAB = 32 << 20,
-    ALONE = 8 << 20, /* larger buffers have a slab each */
-    KEPT = 256 << 20 /* most bytes of released buffers whose pages stay */
+    ALONE = 8 << 20 /* larger buffers have a slab each */
 };
 
 struct hole {
@@ -193,7 +192,7 @@ void memory_release(struct memory *m, void *mem, size_t bytes)
     while ((char *)mem < (*at)->at || (char *)mem >= (*at)->at + (*at)->size)
         at = &(*at)->next;
     m->in_use -= size;
-    size_t most = m->in_use < KEPT ? m->in_use : KEPT;
+    size_t most = m->in_use < m->kept_max ? m->in_use : m->kept_max;
     bool keep = size <= ALONE && m->kept + size <= most;
     hole_add(m, *at, mem, size, keep);
     if (--(*at)->buffers == 0 && !slab_keeps(*at))

@@ -6,7 +6,7 @@
  * next one that fits: the kernel fills holes in huge pages again in its own time, so that holes
  * left alone would become memory that grows.  Its pages stay for that next one, since clearing new
  * ones takes the kernel five times as long as clearing these, but never more of them than are in
- * use, and at most 256 MiB; beyond that they go back at once, and a slab with the last of its
+ * use, and at most kept_max; beyond that they go back at once, and a slab with the last of its
  * buffers. One thread at a time.  Tested in tests/kernels/test_memory.c.
  */
 #ifndef KN_CPU_MEMORY_H
@@ -16,10 +16,11 @@
 
 struct slab;
 
-/* Zero-initialised: none. */
+/* Zero-initialised but for kept_max: none. */
 struct memory {
     struct slab *slabs;  /* the first is the one that is cut from */
     size_t in_use, kept; /* bytes of buffers, and of the pages that stay of released ones */
+    size_t kept_max;
 };
 
 /* Page-aligned and zeroed; NULL when there is none left. */

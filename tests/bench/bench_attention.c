@@ -80,8 +80,10 @@ int main(int argc, char **argv)
     static const int64_t lengths[] = {128, 512, 2048};
     char why[200], what[80];
     bench_take_options(&argc, argv);
-    be = argc == 1 ? kn_open(&(struct kn_options){"cpu", bench_options.threads, -1, false}, why,
-                             sizeof why)
+    be = argc == 1 ? kn_open(&(struct kn_options){.backend = "cpu",
+                                                  .threads = bench_options.threads,
+                                                  .cpu = -1},
+                             why, sizeof why)
                    : NULL;
     if (!be) {
         fprintf(stderr, "bench_attention: %s\n", argc > 1 ? "--threads N, --busy, --goals" : why);

@@ -187,8 +187,9 @@ static bool open_set(int cpu)
     char why[128];
     if (bench.be != bench.first)
         kn_close(bench.be);
-    bench.be = kn_open(&(struct kn_options){"cpu", bench_options.threads, cpu, false}, why,
-                       sizeof why);
+    bench.be = kn_open(
+        &(struct kn_options){.backend = "cpu", .threads = bench_options.threads, .cpu = cpu}, why,
+        sizeof why);
     if (!bench.be)
         fprintf(stderr, "bench_linear: %s\n", why);
     return bench.be;

@@ -124,8 +124,8 @@ static bool survives(const char *name, long n, enum kn_status failure, const str
     struct model *m = NULL;
     struct session *s = NULL;
     char why[160] = "";
-    struct kn_backend *be = kn_open(&(struct kn_options){"fence:cpu", 1, -1, false}, why,
-                                    sizeof why);
+    struct kn_backend *be = kn_open(
+        &(struct kn_options){.backend = "fence:cpu", .threads = 1, .cpu = -1}, why, sizeof why);
     assert_non_null(be);
     struct kn_backend_type type = *be->type;
     device.right = be->type, device.left = n, device.failure = failure;

@@ -141,7 +141,8 @@ static void kernel_run(const struct item *i)
     static struct gpu *emu;
     char why[80];
     if (!emu &&
-        !(emu = (struct gpu *)emu_open(&(struct kn_options){"emu", 1, -1, false}, why, sizeof why)))
+        !(emu = (struct gpu *)emu_open(
+              &(struct kn_options){.backend = "emu", .threads = 1, .cpu = -1}, why, sizeof why)))
         fake_wrong(why);
     enum kn_status st = emu->launch(emu, (enum gpu_kernel)i->kernel, i->params,
                                     (size_t)gpu_kernels[i->kernel].param_bytes, i->x, i->y, i->z);

@@ -14,7 +14,8 @@ struct kn_backend *kt_backend(enum kn_cpu cpu, int threads)
     struct kn_backend **be = &backends[cpu][threads];
     if (!*be) {
         char why[128] = "";
-        *be = kn_open(&(struct kn_options){"cpu", threads, (int)cpu, false}, why, sizeof why);
+        *be = kn_open(&(struct kn_options){.backend = "cpu", .threads = threads, .cpu = (int)cpu},
+                      why, sizeof why);
         if (!*be)
             fail_msg("%s", why);
     }
@@ -62,8 +63,9 @@ static struct kn_backend *staged_backend(int i)
 {
     char why[128] = "";
     if (!staged[i])
-        staged[i] = kn_open(&(struct kn_options){staged_row(i)->name, 2, -1, false}, why,
-                            sizeof why);
+        staged[i] = kn_open(
+            &(struct kn_options){.backend = staged_row(i)->name, .threads = 2, .cpu = -1}, why,
+            sizeof why);
     if (!staged[i])
         fail_msg("%s", why);
     return staged[i];

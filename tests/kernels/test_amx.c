@@ -38,8 +38,9 @@ static struct kn_backend *mode_open(int mode, int threads)
     char why[128] = "";
     struct kn_backend **be = &opened[mode][threads - 1];
     if (!*be)
-        *be = kn_open(&(struct kn_options){MODES[mode].backend, threads, -1, false}, why,
-                      sizeof why);
+        *be = kn_open(
+            &(struct kn_options){.backend = MODES[mode].backend, .threads = threads, .cpu = -1},
+            why, sizeof why);
     if (!*be)
         fail_msg("%s", why);
     return *be;
@@ -360,7 +361,8 @@ static void test_names(void **state)
         char why[160] = "";
         enum kn_cpu set = (enum kn_cpu)i;
         assert_int_equal(kn_cpu_parse(kn_cpu_name(set)), i);
-        struct kn_backend *be = kn_open(&(struct kn_options){"cpu", 1, i, false}, why, sizeof why);
+        struct kn_backend *be = kn_open(
+            &(struct kn_options){.backend = "cpu", .threads = 1, .cpu = i}, why, sizeof why);
         assert_true((be != NULL) == kn_cpu_has(set));
         assert_true(strstr(be ? be->describe : why, kn_cpu_name(set)) != NULL);
         if (!be)

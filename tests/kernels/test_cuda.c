@@ -16,7 +16,8 @@ enum { OUT_OF_MEMORY = 2, ILLEGAL_ADDRESS = 700 };
 static struct kn_backend *opened(const char *name)
 {
     char why[160] = "";
-    struct kn_backend *be = kn_open(&(struct kn_options){name, 1, -1, false}, why, sizeof why);
+    struct kn_backend *be = kn_open(&(struct kn_options){.backend = name, .threads = 1, .cpu = -1},
+                                    why, sizeof why);
     if (!be)
         fail_msg("%s: %s", name ? name : "auto", why);
     return be;
@@ -135,7 +136,8 @@ static bool survives(const char *name, long n, int code)
     char why[160] = "";
     work_fill(&k);
     fake_cuda_fail(n, code);
-    struct kn_backend *be = kn_open(&(struct kn_options){name, 1, -1, false}, why, sizeof why);
+    struct kn_backend *be = kn_open(&(struct kn_options){.backend = name, .threads = 1, .cpu = -1},
+                                    why, sizeof why);
     enum kn_status st = be ? work_do(be, &k) : KN_OK;
     if (be && st == KN_OUT_OF_MEMORY) { /* it was once */
         enum kn_status again = work_do(be, &k);
@@ -191,7 +193,8 @@ static void test_names(void **state)
     char why[160];
     for (size_t i = 0; i < sizeof BAD / sizeof *BAD; i++) {
         setenv("FAKE_CUDA_DEVICES", BAD[i].devices, 1);
-        assert_null(kn_open(&(struct kn_options){BAD[i].name, 1, -1, false}, why, sizeof why));
+        assert_null(kn_open(&(struct kn_options){.backend = BAD[i].name, .threads = 1, .cpu = -1},
+                            why, sizeof why));
         if (!strstr(why, BAD[i].says))
             fail_msg("%s: '%s' does not say %s", BAD[i].name, why, BAD[i].says);
         assert_int_equal(fake_cuda_left(), 0);
@@ -217,7 +220,8 @@ static void test_compiler(void **state)
     char why[160] = "";
     setenv("FAKE_CUDA_DEVICES", "1", 1);
     setenv("FAKE_CUDA_NO_COMPILER", "1", 1);
-    struct kn_backend *code = kn_open(&(struct kn_options){"cuda", 1, -1, false}, why, sizeof why);
+    struct kn_backend *code = kn_open(
+        &(struct kn_options){.backend = "cuda", .threads = 1, .cpu = -1}, why, sizeof why);
     if (code) { /* CUDA_CUBINS has its machine code */
         struct work k = {0};
         work_fill(&k);
@@ -250,7 +254,7 @@ static void test_devices(void **state)
     (void)state;
     struct kn_device list[KN_DEVICES_MAX];
     setenv("FAKE_CUDA_DEVICES", "2", 1);
-    int n = kn_devices(&(struct kn_options){NULL, 1, -1, false}, list);
+    int n = kn_devices(&(struct kn_options){.backend = NULL, .threads = 1, .cpu = -1}, list);
     const struct kn_device *d = device_named(list, n, "cuda:1");
     assert_non_null(d);
     assert_string_equal(d->describe, "cuda:1 fake device 1");
@@ -261,7 +265,7 @@ static void test_devices(void **state)
     d = device_named(list, n, "cpu");
     assert_true(d && d->there && d->unified);
     setenv("FAKE_CUDA_DEVICES", "0", 1);
-    n = kn_devices(&(struct kn_options){NULL, 1, -1, false}, list);
+    n = kn_devices(&(struct kn_options){.backend = NULL, .threads = 1, .cpu = -1}, list);
     assert_null(device_named(list, n, "cuda:0"));
     d = device_named(list, n, "cuda");
     assert_true(d && !d->there && strstr(d->describe, "no CUDA device"));

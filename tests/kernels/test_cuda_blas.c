@@ -11,7 +11,8 @@
 
 static struct kn_backend *opened(char *why, size_t size)
 {
-    return kn_open(&(struct kn_options){"cuda+cublas", 1, -1, false}, why, size);
+    return kn_open(&(struct kn_options){.backend = "cuda+cublas", .threads = 1, .cpu = -1}, why,
+                   size);
 }
 
 /* A product on a device: operands of the host's, w and b imported, x with a gap behind each row. */
@@ -169,7 +170,7 @@ static void test_promise(void **state)
     assert_true(be && !be->exact_rows);
     kn_close(be);
     unsetenv("FAKE_CUBLAS_ROWS");
-    be = kn_open(&(struct kn_options){"cuda", 1, -1, false}, why, sizeof why);
+    be = kn_open(&(struct kn_options){.backend = "cuda", .threads = 1, .cpu = -1}, why, sizeof why);
     assert_true(be && be->exact_rows && !be->blas && !strstr(be->describe, "cublas"));
     kn_close(be);
 }

@@ -20,7 +20,9 @@ struct bench {
 static bool bench_open(struct bench *t)
 {
     char why[160] = "";
-    *t = (struct bench){.be = kn_open(&(struct kn_options){"cuda", 1, -1, false}, why, sizeof why)};
+    *t = (struct bench){
+        .be = kn_open(&(struct kn_options){.backend = "cuda", .threads = 1, .cpu = -1}, why,
+                      sizeof why)};
     if (t->be)
         t->mem = t->be->type->alloc(t->be, 2 * LEN * sizeof(float));
     t->a = kn_view2(t->mem, KN_F32, 1, LEN);

@@ -118,14 +118,14 @@ static void test_open(void **state)
         struct kn_options opt;
         const char *says[3];
     } BAD[] = {
-        {{"abacus", 0, -1, false}, {"abacus", "auto", "cpu"}},
-        {{"cpu:0", 0, -1, false}, {"cpu:0", "auto", "cpu"}},
-        {{"fence:vulkan:abacus", 0, -1, false}, {"vulkan", "vulkan", "vulkan"}},
-        {{"check:vulkan:abacus,cpu", 0, -1, false}, {"vulkan", "vulkan", "vulkan"}},
-        {{"cpu", -3, -1, false}, {"-3", "threads", "0"}},
-        {{"cpu", 5000, -1, false}, {"5000", "threads", "1024"}},
-        {{"cpu", 0, KN_CPU_COUNT, false}, {"portable", "offers", "processor"}},
-        {{"cpu", 0, -1, true}, {"cpu", "its own", "--blas"}},
+        {{.backend = "abacus", .cpu = -1}, {"abacus", "auto", "cpu"}},
+        {{.backend = "cpu:0", .cpu = -1}, {"cpu:0", "auto", "cpu"}},
+        {{.backend = "fence:vulkan:abacus", .cpu = -1}, {"vulkan", "vulkan", "vulkan"}},
+        {{.backend = "check:vulkan:abacus,cpu", .cpu = -1}, {"vulkan", "vulkan", "vulkan"}},
+        {{.backend = "cpu", .threads = -3, .cpu = -1}, {"-3", "threads", "0"}},
+        {{.backend = "cpu", .threads = 5000, .cpu = -1}, {"5000", "threads", "1024"}},
+        {{.backend = "cpu", .cpu = KN_CPU_COUNT}, {"portable", "offers", "processor"}},
+        {{.backend = "cpu", .cpu = -1, .blas = true}, {"cpu", "its own", "--blas"}},
     };
     for (size_t i = 0; i < sizeof BAD / sizeof *BAD; i++) {
         assert_null(kn_open(&BAD[i].opt, why, sizeof why));
@@ -135,7 +135,9 @@ static void test_open(void **state)
         assert_null(strchr(why, '\n'));
     }
     if (kn_cpu_best() < KN_CPU_AVX512)
-        assert_null(kn_open(&(struct kn_options){"cpu", 1, KN_CPU_AVX512, false}, why, sizeof why));
+        assert_null(
+            kn_open(&(struct kn_options){.backend = "cpu", .threads = 1, .cpu = KN_CPU_AVX512}, why,
+                    sizeof why));
 }
 
 static void test_memory(void **state)

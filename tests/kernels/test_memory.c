@@ -41,7 +41,7 @@ static void test_buffers_are_apart_and_zero(void **state)
         unsigned char *at, mark;
         size_t n;
     } b[BUFFERS];
-    struct memory m = {0};
+    struct memory m = {.kept_max = 16 << 20};
     uint64_t seed = 7;
     for (int step = 0; step < STEPS; step++) {
         size_t i = (size_t)(seed >> 40) % BUFFERS;
@@ -69,7 +69,7 @@ static void test_memory_goes_back(void **state)
 {
     (void)state;
     enum { EACH = 1 << 20, MANY = 256 };
-    struct memory m = {0};
+    struct memory m = {.kept_max = MANY * EACH};
     void *all[MANY], *stays[MANY / 16];
     long before = status_kb("RssAnon");
     if (before < 0)
@@ -95,7 +95,7 @@ static void test_pages_are_used_again(void **state)
 {
     (void)state;
     enum { EACH = 1 << 20, MANY = 64 };
-    struct memory m = {0};
+    struct memory m = {.kept_max = 2 * MANY * EACH};
     void *stay[MANY], *go[MANY];
     for (int i = 0; i < MANY; i++)
         stay[i] = memory_alloc(&m, EACH);
@@ -118,6 +118,23 @@ static void test_pages_are_used_again(void **state)
     assert_int_equal(m.kept, 0);
 }
 
+/* Of what is released no more stays than was said, however much is in use. */
+static void test_no_more_is_kept_than_was_said(void **state)
+{
+    (void)state;
+    enum { EACH = 1 << 20, MANY = 64, MOST = 8 };
+    struct memory m = {.kept_max = MOST * EACH};
+    void *b[MANY];
+    for (int i = 0; i < MANY; i++)
+        memset(b[i] = memory_alloc(&m, EACH), 1, EACH);
+    for (int i = 0; i < MANY; i++) {
+        memory_release(&m, b[i], EACH);
+        assert_true(m.kept <= MOST * EACH);
+        assert_true(i + 1 != MOST || m.kept == MOST * EACH);
+    }
+    assert_null(m.slabs);
+}
+
 /* Buffers of many sizes come and go, some of them seldom: all of them together hold little more
  * than they are. */
 static void test_places_are_taken_again(void **state)
@@ -129,6 +146,7 @@ static void test_places_are_taken_again(void **state)
         void *at;
         size_t n;
     } b[LIVE];
+    m.kept_max = LIVE * MOST;
     uint64_t seed = 11;
     long before = status_kb("VmSize");
     if (before < 0)
@@ -166,6 +184,7 @@ int main(void)
         cmocka_unit_test(test_buffers_are_apart_and_zero),
         cmocka_unit_test(test_memory_goes_back),
         cmocka_unit_test(test_pages_are_used_again),
+        cmocka_unit_test(test_no_more_is_kept_than_was_said),
         cmocka_unit_test(test_places_are_taken_again),
         cmocka_unit_test(test_what_cannot_be_had),
     };

@@ -14,7 +14,8 @@
 static struct kn_backend *open_or_fail(const char *name)
 {
     char why[128] = "";
-    struct kn_backend *be = kn_open(&(struct kn_options){name, 2, -1, false}, why, sizeof why);
+    struct kn_backend *be = kn_open(&(struct kn_options){.backend = name, .threads = 2, .cpu = -1},
+                                    why, sizeof why);
     if (!be)
         fail_msg("%s: %s", name, why);
     return be;
@@ -536,7 +537,8 @@ static void test_names(void **state)
     };
     char why[160];
     for (size_t i = 0; i < sizeof BAD / sizeof *BAD; i++) {
-        assert_null(kn_open(&(struct kn_options){BAD[i].name, 1, -1, false}, why, sizeof why));
+        assert_null(kn_open(&(struct kn_options){.backend = BAD[i].name, .threads = 1, .cpu = -1},
+                            why, sizeof why));
         if (!strstr(why, BAD[i].says))
             fail_msg("%s: '%s' does not say %s", BAD[i].name, why, BAD[i].says);
     }

@@ -9,6 +9,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "cli_device.h"
+#include "cpu/cpu.h"
 #include "options.h"
 #include "slice.h"
 
@@ -105,6 +107,36 @@ static void fallbacks_are_the_table_s(void **state)
     options_free(&o);
 }
 
+/* What the cpu holds back of released buffers is little beside --cache-mb, too. */
+static void a_small_cache_is_all_that_is_kept(void **state)
+{
+    (void)state;
+    enum { EACH = 1 << 20, MANY = 320 };
+    static const struct {
+        int32_t cache_mb;
+        size_t kept;
+    } rows[] = {{0, 0}, {64, 8}, {1 << 20, 256}, {-1, 256}};
+    static void *b[2 * MANY];
+    for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
+        struct options o = {.backend = "cpu", .cache_mb = rows[i].cache_mb};
+        struct cli c = {.opt = &o, .model_name = "teach"};
+        if (cli_open_device(&c))
+            fail_msg("%s", c.err.text);
+        for (int k = 0; k < 2 * MANY; k++)
+            assert_non_null(b[k] = c.be->type->alloc(c.be, EACH));
+        size_t most = 0, now;
+        for (int k = 0; k < MANY; k++) {
+            c.be->type->release(c.be, b[k], EACH);
+            now = ((struct cpu *)c.be)->memory.kept;
+            most = now > most ? now : most;
+        }
+        assert_int_equal(most, rows[i].kept * EACH);
+        for (int k = MANY; k < 2 * MANY; k++)
+            c.be->type->release(c.be, b[k], EACH);
+        cli_close(&c);
+    }
+}
+
 static void only_the_set_is_known(void **state)
 {
     (void)state;
@@ -192,6 +224,7 @@ int main(void)
         cmocka_unit_test(values_may_look_like_options),
         cmocka_unit_test(numbers_are_checked_at_their_bounds),
         cmocka_unit_test(fallbacks_are_the_table_s),
+        cmocka_unit_test(a_small_cache_is_all_that_is_kept),
         cmocka_unit_test(only_the_set_is_known),
         cmocka_unit_test(slices_are_python_s),
         cmocka_unit_test(a_value_may_be_left_out),

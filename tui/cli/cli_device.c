@@ -94,7 +94,9 @@ static int backend_options(struct cli *c, const char *name, struct kn_options *k
     *k = (struct kn_options){.backend = name,
                              .threads = o->threads ? o->threads : ranks_threads(c->ranks),
                              .cpu = cpu.set,
-                             .blas = o->blas};
+                             .blas = o->blas,
+                             .kept_max = o->cache_mb >= 0 ? place_kept((size_t)o->cache_mb << 20)
+                                                          : 0};
     return rc;
 }
 
