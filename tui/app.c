@@ -3,6 +3,7 @@
 #include "attention.h"
 #include "compare.h"
 #include "explain.h"
+#include "keybar.h"
 
 #include <stdarg.h>
 #include <stdio.h>
@@ -41,7 +42,8 @@ static const struct view *const view_table[VIEW_COUNT] = {
 
 static void say_va(struct app *a, bool bad, const char *fmt, va_list ap)
 {
-    vsnprintf(a->message, sizeof a->message, fmt, ap);
+    char named[KEYBAR_TEXT];
+    vsnprintf(a->message, sizeof a->message, keybar_format(a, fmt, named), ap);
     a->message_bad = bad;
 }
 
@@ -164,7 +166,8 @@ unsigned app_command(struct app *a, const char *command)
     if (id == ACTION_COUNT) {
         char word[64];
         text_copy(word, sizeof word, command, strcspn(command, " "), TEXT_PLAIN);
-        app_complain(a, "no command \"%s\" · Tab shows what there is, ? the keys", word);
+        app_complain(a, "no command \"%s\" · {complete next} shows what there is, {help} the keys",
+                     word);
         return 0;
     }
     if (!(action_table[id].where & context(a))) {
@@ -195,7 +198,8 @@ static unsigned key_unbound(struct app *a)
     } else if (a->mode == LINE_NONE) {
         char keys[KEYMAP_SEQ_MAX * KEYS_NAME_MAX];
         keymap_sequence(a->pending, a->n_pending, keys, sizeof keys);
-        app_complain(a, "%s means nothing in %s · ? shows the keys", keys, view_names[a->cur.view]);
+        app_complain(a, "%s means nothing in %s · {help} shows the keys", keys,
+                     view_names[a->cur.view]);
     }
     return 0;
 }
@@ -257,7 +261,7 @@ static unsigned input_key(struct app *a, uint32_t key)
 static void input_paste(struct app *a, const struct input *in)
 {
     if (a->mode == LINE_NONE) {
-        app_say(a, "a paste goes into a line: press : or p first");
+        app_say(a, "a paste goes into a line: press {command} or {prompt} first");
         return;
     }
     bool prompt = a->mode == LINE_PROMPT || a->mode == LINE_OTHER;

@@ -164,9 +164,10 @@ int app_open(struct app *a, const struct app_options *o, struct err *e)
              model_vocabulary_note(a->m, note, sizeof note))
         app_say(a, "%s", note);
     else if (!o->prompt && !o->tokens)
-        app_say(a,
-                "a prompt to begin with · p types your own · arrows move, x zeroes what is under "
-                "the cursor, ? helps");
+        app_say(
+            a,
+            "a prompt to begin with · {prompt} types your own · arrows move, {zero} zeroes what is "
+            "under the cursor, {help} helps");
     a->notice = o->notice && *o->notice ? strdup(o->notice) : NULL;
     return 0;
 }

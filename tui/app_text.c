@@ -133,7 +133,7 @@ bool app_set_other(struct app *a, const char *text)
         char noun[256];
         bool on = app_noun_text(a, false, noun);
         patch_describe(a, &b);
-        app_say(a, "%s · P copies %s · A aligns in another way", b.failed ? "" : b.data,
+        app_say(a, "%s · {patch} copies %s · {align} aligns in another way", b.failed ? "" : b.data,
                 on ? noun : "what is under the cursor");
         bytes_free(&b);
     }

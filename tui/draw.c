@@ -117,17 +117,6 @@ const char *draw_delta(const struct app *a)
     return a->ascii ? "logit diff" : "Δ";
 }
 
-void draw_items(struct canvas *c, struct rect r, int x, int y, const char *const *items, int n)
-{
-    for (int i = 0; i < n; i++) {
-        int width = items[i] ? text_width(items[i], strlen(items[i]), TEXT_PLAIN) : 0;
-        if (x + width > r.w)
-            return;
-        if (width)
-            x += canvas_put(c, r, x, y, canvas_plain(CANVAS_DIM), items[i]) + 3;
-    }
-}
-
 static bool axis_has(const struct edit_axis *x, int32_t at)
 {
     if (!x->list)

@@ -35,8 +35,6 @@ int draw_number(struct canvas *c, struct rect r, int x, int y, struct canvas_sty
                 int width, int decimals, unsigned flags);
 /* What the pair's logit difference is called; in ASCII "D" would say nothing. */
 const char *draw_delta(const struct app *a);
-/* Whole items one after the other, dim, as many as there is room for; NULL ones are left out. */
-void draw_items(struct canvas *c, struct rect r, int x, int y, const char *const *items, int n);
 /* Does an edit that is on reach index `at` of `axis` (-1: anything) of this site? */
 bool draw_is_edited(const struct app *a, struct site_ref s, int axis, int32_t at);
 /* "1 * blocks.2.attn.hook_z[-1, 3] = 0", one after the other, as many lines each as r is narrow,

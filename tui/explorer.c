@@ -154,7 +154,7 @@ static void react(struct loop *l, unsigned bits)
         tty_repaint(l->term);
     if (bits & REACT_COPY)
         if (!tty_copy(l->term, l->app->copied.data, l->app->copied.len))
-            app_complain(l->app, "too long for the clipboard · w writes a file");
+            app_complain(l->app, "too long for the clipboard · {write} writes a file");
     if (bits & REACT_SUSPEND) {
         tty_suspend(l->term);
         int w, h;

@@ -7,6 +7,7 @@
 
 #include "input/complete.h"
 #include "draw.h"
+#include "keybar.h"
 #include "explain.h"
 
 enum { KEYS_BYTES = 128, ROWS_MAX = 512, NARROW = 90, WHOLE_ROWS = 2 };
@@ -153,9 +154,10 @@ void help_draw(struct app *a, struct frame *f)
     int n = list(a, rows), high = n + 6 + 2 * WHOLE_ROWS, room = a->h - 3;
     a->help_at = n ? draw_clamp(a->help_at, n) : 0;
     struct rect r = {0, 1, a->w, room};
-    struct rect in = frame_popup(f, rect_center(r, 110, high < room ? high : room),
-                                 "type to search, Enter runs, Esc closes");
-    char noun[256];
+    char noun[256], named[KEYBAR_TEXT];
+    struct rect in = frame_popup(
+        f, rect_center(r, 110, high < room ? high : room),
+        keybar_text(a, "type to search, {accept} runs, {cancel} closes", named));
     if (app_noun_text(a, false, noun))
         canvas_putf(f->canvas, in, 1, 0, canvas_plain(CANVAS_BOLD), "under the cursor: %s", noun);
     rect_cut_top(&in, 1);
@@ -165,8 +167,9 @@ void help_draw(struct app *a, struct frame *f)
         draw_sentence(f->canvas, rect_cut_top(&in, lines), how.data);
     }
     bytes_free(&how);
-    int of_view = text_width(app_view(a)->help, strlen(app_view(a)->help), TEXT_PLAIN) > in.w - 2;
-    draw_sentence(f->canvas, rect_cut_top(&in, 1 + of_view), app_view(a)->help);
+    const char *about = keybar_text(a, app_view(a)->help, named);
+    int of_view = text_width(about, strlen(about), TEXT_PLAIN) > in.w - 2;
+    draw_sentence(f->canvas, rect_cut_top(&in, 1 + of_view), about);
     /* all that the row under the cursor says, which its own line may cut */
     struct rect whole = rect_cut_bottom(&in, in.h > 4 * WHOLE_ROWS ? WHOLE_ROWS : 0);
     if (n)

@@ -44,7 +44,7 @@ static void drag(struct app *a, const struct input *in)
         return;
     a->selecting = a->cur.row != a->select_row || a->cur.column != a->select_column;
     if (a->selecting)
-        app_say(a, "a verb acts on the rectangle · Esc forgets it");
+        app_say(a, "a verb acts on the rectangle · {cancel} forgets it");
 }
 
 /* In the help: the wheel and a click choose, a click on the chosen one runs it. */

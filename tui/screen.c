@@ -195,8 +195,9 @@ static bool draw_all(struct app *a, struct frame *f)
         rect_cut_left(&r, 2);
         app_view(a)->side(a, f, r);
     } else if (a->side_open && app_view(a)->side && !is_small(a)) {
+        char named[KEYBAR_TEXT];
         struct rect in = frame_popup(f, rect_center(body, 56, body.h),
-                                     "Enter goes in · Backspace closes");
+                                     keybar_text(a, "{enter} goes in · {back} closes", named));
         rect_cut_left(&in, 1);
         app_view(a)->side(a, f, in);
     }

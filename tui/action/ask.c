@@ -42,8 +42,9 @@ unsigned act_PAIR(struct app *a, const char *args)
 {
     if (!*args) {
         app_line_open(a, LINE_PAIR, "");
-        app_say(a,
-                "two tokens, e.g. \" Mary\" \" John\" · Tab completes · empty: the two likeliest");
+        app_say(
+            a,
+            "two tokens, e.g. \" Mary\" \" John\" · {complete next} completes · empty: the two likeliest");
         return 0;
     }
     if (strcmp(args, "auto") == 0) {
@@ -97,7 +98,7 @@ static unsigned search_step(struct app *a, int step)
         return 0;
     }
     if (!a->search[0]) {
-        app_say(a, "nothing to search for · / asks");
+        app_say(a, "nothing to search for · {search} asks");
         return 0;
     }
     for (int32_t i = 1; i <= a->n; i++) {
@@ -144,7 +145,7 @@ unsigned act_OBSERVE(struct app *a, const char *args)
         if (strcmp(site_name(a->sites[at], name), args) == 0)
             break;
     if (at == a->n_sites || (!*args && a->cur.view != VIEW_HOOKS)) {
-        app_complain(a, "observe HOOK · a name that the hooks view (4) lists");
+        app_complain(a, "observe HOOK · a name that the hooks view ({view hooks}) lists");
         return 0;
     }
     struct site_ref s = a->sites[at];
@@ -308,7 +309,7 @@ unsigned act_CANCEL(struct app *a, const char *args)
     a->replacing = 0;
     a->count = 0;
     if (a->cur.view == VIEW_SWEEP && !typing && sweeps_pause(a))
-        app_say(a, "stopped; what is there stays · S begins anew");
+        app_say(a, "stopped; what is there stays · {sweep} begins anew");
     return 0;
 }
 

@@ -85,7 +85,9 @@ int app_edit_add(struct app *a, const char *text)
     for (int i = 0; i < a->edits.n; i++)
         if (strcmp(a->edits.text[i], text) == 0) {
             if (a->edits.on[i])
-                app_say(a, "already there: edit %d · o switches it off, u takes it back", i + 1);
+                app_say(a,
+                        "already there: edit %d · {toggle} switches it off, {undo} takes it back",
+                        i + 1);
             else
                 finish(a, edit_list_set_on(&a->edits, i, true, &e), &e);
             return 0;
@@ -220,7 +222,7 @@ unsigned act_AGAIN(struct app *a, const char *args)
 {
     (void)args;
     if (!a->last_verb) {
-        app_complain(a, "no verb to repeat yet · x zeroes what is under the cursor");
+        app_complain(a, "no verb to repeat yet · {zero} zeroes what is under the cursor");
         return 0;
     }
     if (strncmp(a->last_verb, PATCH_VERB, strlen(PATCH_VERB)) == 0)
@@ -323,7 +325,7 @@ static int edit_under(const struct app *a)
 static int chosen(struct app *a, const char *args)
 {
     if (!a->edits.n) {
-        app_complain(a, "no edits yet · x zeroes what is under the cursor");
+        app_complain(a, "no edits yet · {zero} zeroes what is under the cursor");
         return -1;
     }
     if (!*args)
@@ -354,7 +356,7 @@ unsigned act_TOGGLE_ALL(struct app *a, const char *args)
     (void)args;
     struct err e = {0};
     if (!a->edits.n) {
-        app_complain(a, "no edits yet · x zeroes what is under the cursor");
+        app_complain(a, "no edits yet · {zero} zeroes what is under the cursor");
         return 0;
     }
     bool on = edit_list_count_on(&a->edits) == 0;
@@ -368,13 +370,14 @@ unsigned act_DELETE(struct app *a, const char *args)
     struct err e = {0};
     if (!*args && a->cur.view != VIEW_EDITS) {
         app_complain(
-            a, "d deletes in the edits view (6) · here: o switches off, u takes back, :delete 1");
+            a,
+            "{delete} deletes in the edits view ({view edits}) · here: {toggle} switches off, {undo} takes back, :delete 1");
         return 0;
     }
     int i = chosen(a, args);
     if (i < 0)
         return 0;
-    app_say(a, "deleted %s · u brings it back", a->edits.text[i]);
+    app_say(a, "deleted %s · {undo} brings it back", a->edits.text[i]);
     return finish(a, edit_list_delete(&a->edits, i, &e), &e);
 }
 

@@ -71,7 +71,7 @@ unsigned act_GO(struct app *a, const char *args)
     if (at >= 0)
         a->cur.row = at;
     else if (quoted || !digits)
-        app_complain(a, "no position holds \"%s\" · / searches parts of tokens",
+        app_complain(a, "no position holds \"%s\" · {search} searches parts of tokens",
                      quoted ? quoted : args);
     else
         app_complain(a, "no position %s · 0 to %d, -1 the last", args, (int)a->n - 1);

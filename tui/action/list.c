@@ -103,7 +103,7 @@ unsigned edit_nudge(struct app *a, double sign)
     size_t begin, end;
     struct err e = {0};
     if (!a->edits.n) {
-        app_complain(a, "no edits yet · x zeroes what is under the cursor in the other views");
+        app_complain(a, "no edits yet · {zero} zeroes what is under the cursor in the other views");
         return 0;
     }
     int i = a->cur.edit;

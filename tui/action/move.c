@@ -119,7 +119,7 @@ unsigned act_FACE(struct app *a, const char *args)
         app_complain(a, "face %s", action_table[ACTION_FACE].usage);
     else if (!edit_list_count_in_force(&a->edits) && !compare_is_on(a) && s != SHOW_BASE) {
         a->show = SHOW_BASE;
-        app_say(a, "no edit is on: base is all there is · x zeroes what is under the cursor");
+        app_say(a, "no edit is on: base is all there is · {zero} zeroes what is under the cursor");
     } else
         a->show = (enum show)s;
     return 0;

@@ -135,15 +135,15 @@ unsigned act_COMPARE(struct app *a, const char *args)
     a->show = on ? SHOW_DIFFERENCE : edit_list_count_in_force(&a->edits) ? SHOW_EDITED : SHOW_BASE;
     app_values_changed(a);
     if (on && a->comparing_models) {
-        app_say(a, "A is %s, B %s, without edits · b shows A, B or B−A", a->m->name,
+        app_say(a, "A is %s, B %s, without edits · {face} shows A, B or B−A", a->m->name,
                 a->opt.against->name);
     } else if (on && !a->other_tokens) {
         app_line_open(a, LINE_OTHER, a->prompt ? a->prompt : "");
-        app_say(a, "compare with another prompt: type it, Enter");
+        app_say(a, "compare with another prompt: type it, {accept}");
     } else if (on) {
         struct bytes b = {0};
         patch_describe(a, &b);
-        app_say(a, "A is the prompt, B the other, without edits: %s · b shows A, B or B−A",
+        app_say(a, "A is the prompt, B the other, without edits: %s · {face} shows A, B or B−A",
                 b.failed ? "" : b.data);
         bytes_free(&b);
     } else {
@@ -169,7 +169,10 @@ unsigned act_ALIGN(struct app *a, const char *args)
         app_values_changed(a);
     struct bytes b = {0};
     patch_describe(a, &b);
-    app_say(a, "%s", !a->partner ? "there is no other prompt yet · P asks for one" : b.data);
+    if (a->partner)
+        app_say(a, "%s", b.failed ? "" : b.data);
+    else
+        app_say(a, "there is no other prompt yet · {patch} asks for one");
     bytes_free(&b);
     return 0;
 }
@@ -228,7 +231,7 @@ static unsigned ask_other(struct app *a)
     char noun[256];
     bool on = app_noun_text(a, false, noun);
     app_line_open(a, LINE_OTHER, a->prompt ? a->prompt : "");
-    app_say(a, "copy from another prompt: type it, Enter · the next P copies %s",
+    app_say(a, "copy from another prompt: type it, {accept} · the next {patch} copies %s",
             on ? noun : "what is under the cursor");
     return 0;
 }

@@ -102,7 +102,8 @@ unsigned act_SWEEP(struct app *a, const char *args)
         of = a->sweep; /* once more, as things are now */
         of.paused = false;
     } else if (!app_view(a)->noun || !app_view(a)->noun(a, &noun) || !kind_of(noun.site.id)) {
-        app_complain(a, "S sweeps a head, an edge, a neuron or the stream · :sweep KIND another");
+        app_complain(
+            a, "{sweep} sweeps a head, an edge, a neuron or the stream · :sweep KIND another");
         return 0;
     } else {
         snprintf(of.kind, sizeof of.kind, "%s", kind_of(noun.site.id));

@@ -266,7 +266,7 @@ bool lesson_command(struct app *a, const char *word)
             if (a->lesson)
                 words[i].run(a, a->lesson);
             else
-                app_say(a, "no lesson is open · :lesson NAME, Tab shows them");
+                app_say(a, "no lesson is open · :lesson NAME, {complete next} shows them");
             return true;
         }
     return false;
@@ -404,7 +404,7 @@ bool lesson_begin_named(struct app *a, const char *name)
     int bad = text ? lesson_parse(&l, name, text, len, &errors) : 0;
     bool ok = text && bad == 0 && lesson_begin(a, &l);
     if (!text) {
-        app_complain(a, "no such lesson · Tab shows those there are");
+        app_complain(a, "no such lesson · {complete next} shows those there are");
     } else if (bad) {
         lesson_free(&l);
         app_complain(a, "%s", bad < 0 ? "out of memory" : errors.data);

@@ -227,13 +227,12 @@ static void draw_edge(const struct app *a, struct canvas *c, struct rect r,
 /* In its place, while the cursor stands on a head: what a verb acts on. */
 static void draw_whole_head(const struct app *a, struct canvas *c, struct rect r)
 {
-    char noun[256], here[KEYBAR_KEY], all[KEYBAR_KEY], in[KEYBAR_KEY];
+    char noun[256];
     if (app_noun_text(a, false, noun))
         canvas_put(c, r, 0, 1, canvas_plain(0), noun);
-    canvas_putf(c, r, 0, 2, canvas_plain(CANVAS_DIM), "%s zeroes this head here, %s everywhere",
-                keybar_key(a, "zero", here), keybar_key(a, "zero-all", all));
-    canvas_putf(c, r, 0, 3, canvas_plain(CANVAS_DIM), "%s goes to its edges",
-                keybar_key(a, "enter", in));
+    keybar_put(a, c, r, 0, 2, canvas_plain(CANVAS_DIM),
+               "{zero} zeroes this head here, {zero-all} everywhere");
+    keybar_put(a, c, r, 0, 3, canvas_plain(CANVAS_DIM), "{enter} goes to its edges");
 }
 
 static void attention_side(struct app *a, struct frame *f, struct rect r)
@@ -408,8 +407,8 @@ static bool attention_click(struct app *a, int x, int y)
 }
 
 const struct view view_attention = {
-    .help =
-        "heads of a layer; Left and Right choose one, Enter goes into its map, J and K change the layer, m masks",
+    .help = "heads of a layer; {move left} and {move right} choose one, {enter} goes into "
+            "its map, {layer next} and {layer previous} change the layer, {mask} masks",
     .layout = attention_layout,
     .want = want,
     .draw = attention_draw,

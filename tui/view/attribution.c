@@ -370,8 +370,9 @@ static void attribution_say(const struct app *a, struct bytes *b)
 }
 
 const struct view view_attribution = {
-    .help = "what each layer, head, neuron and position adds to the pair's logits itself; left and "
-            "right choose, Enter goes there, x zeroes it",
+    .help =
+        "what each layer, head, neuron and position adds to the pair's logits itself; {move left} "
+        "and {move right} choose, {enter} goes there, {zero} zeroes it",
     .layout = attribution_layout,
     .want = attribution_want,
     .draw = attribution_draw,

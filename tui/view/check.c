@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "draw.h"
+#include "keybar.h"
 #include "say.h"
 
 enum { LIST_Y = 1, NAME_X = 29, PLACE_WIDTH = 30, PLACE_MIN = 110 };
@@ -125,8 +126,8 @@ static void check_draw(struct app *a, struct frame *f, struct rect body)
     bytes_free(&here);
     static const char *const about[] = {
         "deviation: the largest difference, of the largest value", "of the base run, without edits",
-        "none: the model has no such thing", "Enter goes where it is worst"};
-    draw_items(c, body, 3, body.h - 1, about, sizeof about / sizeof *about);
+        "none: the model has no such thing", "{enter} goes where it is worst"};
+    keybar_items(a, c, body, 3, body.h - 1, about, sizeof about / sizeof *about);
 }
 
 /* "17 hold, 1 fails, 2 to come" */
@@ -195,7 +196,7 @@ static void check_copy(const struct app *a, struct bytes *out)
 
 const struct view view_check = {
     .help = "identities that hold in every sound model, tested on the base run of this prompt; "
-            "Enter goes where one is worst",
+            "{enter} goes where one is worst",
     .layout = check_layout,
     .want = check_want,
     .draw = check_draw,

@@ -4,6 +4,7 @@
 
 #include "compare.h"
 #include "draw.h"
+#include "keybar.h"
 #include "save/figure.h"
 #include "say.h"
 
@@ -69,9 +70,9 @@ static void edits_draw(struct app *a, struct frame *f, struct rect body)
     struct rect list = body;
     list.w -= both ? FIGURES : 0;
     if (!a->edits.n)
-        canvas_put(
-            c, body, 3, 2, canvas_plain(0),
-            "no edits yet · x zeroes what is under the cursor in the other views, e types one");
+        keybar_put(a, c, body, 3, 2, canvas_plain(0),
+                   "no edits yet · {zero} zeroes what is under the cursor in the other views, "
+                   "{edit} types one");
     for (int i = 0; i + a->edit_top < a->edits.n && i < a->page; i++) {
         int e = i + a->edit_top;
         bool on = e == a->cur.edit;
@@ -173,8 +174,9 @@ static void edits_figures(const struct app *a, struct figures *to)
 }
 
 const struct view view_edits = {
-    .help =
-        "o switches an edit on or off, O all, d deletes, e changes it, + and - its number, J and K move it, r names it, u undoes, Enter shows its hook",
+    .help = "{toggle} switches an edit on or off, {toggle-all} all, {delete} deletes, {edit} "
+            "changes it, {nudge up} and {nudge down} its number, {shift down} and {shift up} "
+            "move it, {name} names it, {undo} undoes, {enter} shows its hook",
     .layout = edits_layout,
     .want = edits_want,
     .draw = edits_draw,

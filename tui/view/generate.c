@@ -6,6 +6,7 @@
 
 #include "draw.h"
 #include "generation.h"
+#include "keybar.h"
 #include "save/figure.h"
 #include "say.h"
 
@@ -200,13 +201,14 @@ static void generate_draw(struct app *a, struct frame *f, struct rect body)
 {
     const struct generation *g = &a->generation_of;
     struct rect foot = rect_cut_bottom(&body, 1);
-    static const char *const keys[] = {"Space run, pause", "← → step", "B breakpoint",
-                                       "r from here", "T take as prompt"};
-    draw_items(f->canvas, foot, 1, 0, keys, sizeof keys / sizeof *keys);
+    static const char *const keys[] = {"{generate run} run, pause", "← → step",
+                                       "{break} breakpoint", "{generate here} from here",
+                                       "{generate take} take as prompt"};
+    keybar_items(a, f->canvas, foot, 1, 0, keys, sizeof keys / sizeof *keys);
     if (!generation_is_current(a)) {
-        canvas_put(f->canvas, body, 3, 1, canvas_plain(0),
-                   g->prompt ? "the prompt is another one · Space begins anew"
-                             : "Space continues the prompt, with the edits beside it");
+        keybar_put(a, f->canvas, body, 3, 1, canvas_plain(0),
+                   g->prompt ? "the prompt is another one · {generate run} begins anew"
+                             : "{generate run} continues the prompt, with the edits beside it");
         return;
     }
     body.h++; /* with the foot, which places_of cuts */
@@ -363,8 +365,8 @@ static void generate_figures(const struct app *a, struct figures *to)
 }
 
 const struct view view_generate = {
-    .help =
-        "the prompt goes on, without the edits and with them; o and O switch edits while it runs, left and right look at a step",
+    .help = "the prompt goes on, without the edits and with them; {toggle} and {toggle-all} "
+            "switch edits while it runs, {move left} and {move right} look at a step",
     .layout = generate_layout,
     .want = generate_want,
     .draw = generate_draw,

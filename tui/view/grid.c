@@ -548,8 +548,8 @@ static bool grid_click(struct app *a, int x, int y)
 }
 
 const struct view view_grid = {
-    .help =
-        "rows are tokens, columns the residual stream from the embedding to the last layer; Tab changes what cells show",
+    .help = "rows are tokens, columns the residual stream from the embedding to the last "
+            "layer; {quantity next} changes what cells show",
     .layout = grid_layout,
     .want = grid_want,
     .draw = grid_draw,

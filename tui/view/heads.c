@@ -7,6 +7,7 @@
 
 #include "attention.h"
 #include "draw.h"
+#include "keybar.h"
 #include "list/head_list.h"
 #include "save/figure.h"
 #include "say.h"
@@ -193,8 +194,8 @@ static void draw_table(const struct app *a, struct frame *f, struct rect body)
     for (int32_t i = 0; order && i < body.h && a->heads_top + i < n; i++)
         draw_row(a, f, body, i, order[a->heads_top + i] / heads, order[a->heads_top + i] % heads);
     if (!n)
-        canvas_put(f->canvas, body, 3, 0, canvas_plain(0),
-                   "no head passes the filter · / then Enter lists all");
+        keybar_put(a, f->canvas, body, 3, 0, canvas_plain(0),
+                   "no head passes the filter · {search} then {accept} lists all");
     struct err e = {0};
     struct heads_filter ignored;
     if (bad) {
@@ -207,8 +208,8 @@ static void draw_table(const struct app *a, struct frame *f, struct rect body)
             "entropy in nats",
             a->ascii ? "attributed z x slope of the diff" : "attributed z · ∂Δ/∂z",
             a->copying ? "copying −1 to 1" : ":sort copying",
-            heads_swept(a) ? "ablated: change of the sweep's metric" : "S ablates"};
-        draw_items(f->canvas, legend, x + 3, 0, items, sizeof items / sizeof *items);
+            heads_swept(a) ? "ablated: change of the sweep's metric" : "{sweep} ablates"};
+        keybar_items(a, f->canvas, legend, x + 3, 0, items, sizeof items / sizeof *items);
     }
     free(order);
 }
@@ -487,8 +488,9 @@ static void heads_figures(const struct app *a, struct figures *to)
 }
 
 const struct view view_heads = {
-    .help =
-        "every head of every layer; s sorts, I turns it round, w shows the wall, / filters: L2, H3, induction>0.5; Enter goes to it, x zeroes it",
+    .help = "every head of every layer; {sort next} sorts, {sort reverse} turns it round, "
+            "{wall} shows the wall, {search} filters: L2, H3, induction>0.5; {enter} goes to "
+            "it, {zero} zeroes it",
     .layout = heads_layout,
     .want = heads_want,
     .draw = heads_draw,

@@ -135,18 +135,10 @@ static void draw_names(const struct app *a, struct canvas *c, struct rect r)
 /* What the keys do with the hook under the cursor. */
 static void draw_keys(const struct app *a, struct canvas *c, struct rect foot, bool fires)
 {
-    static const char *const does[][2] = {{"enter", "opens the tensor"},
-                                          {"zero", "zeroes"},
-                                          {"observe", "switches this on-request hook on"},
-                                          {"copy", "copies the name"}};
-    enum { DOES = sizeof does / sizeof *does, ROOM = KEYBAR_KEY + 48 };
-    char text[DOES][ROOM], key[KEYBAR_KEY];
-    const char *keys[DOES];
-    for (int i = 0; i < DOES; i++) {
-        snprintf(text[i], ROOM, "%s %s", keybar_key(a, does[i][0], key), does[i][1]);
-        keys[i] = fires && i == 2 ? NULL : text[i];
-    }
-    draw_items(c, foot, 3, 0, keys, DOES);
+    const char *const does[] = {"{enter} opens the tensor", "{zero} zeroes",
+                                fires ? NULL : "{observe} switches this on-request hook on",
+                                "{copy} copies the name"};
+    keybar_items(a, c, foot, 3, 0, does, sizeof does / sizeof *does);
 }
 
 static void hooks_draw(struct app *a, struct frame *f, struct rect body)
@@ -163,7 +155,8 @@ static void hooks_draw(struct app *a, struct frame *f, struct rect body)
     for (int32_t y = 0; y < rows.h && a->hook_top + y < n; y++)
         hook_table_row(a, c, rows, y, a->listed[a->hook_top + y]);
     if (!n)
-        canvas_put(c, rows, 3, 0, canvas_plain(0), "no hook has that · / then Enter lists all");
+        keybar_put(a, c, rows, 3, 0, canvas_plain(0),
+                   "no hook has that · {search} then {accept} lists all");
     struct rect foot = {body.x, body.y + body.h - 1, body.w, 1};
     if (n && body.h > 6)
         draw_names(a, c, (struct rect){body.x, foot.y - 2, body.w, 2});
@@ -247,8 +240,8 @@ static void hooks_copy(const struct app *a, struct bytes *out)
 }
 
 const struct view view_hooks = {
-    .help =
-        "every hook point in firing order; / filters by its name in any library, Left and Right scroll, Enter shows values, x zeroes it here",
+    .help = "every hook point in firing order; {search} filters by its name in any library, "
+            "{move left} and {move right} scroll, {enter} shows values, {zero} zeroes it here",
     .layout = hooks_layout,
     .want = hooks_want,
     .draw = hooks_draw,

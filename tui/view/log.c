@@ -3,6 +3,7 @@
 #include <string.h>
 
 #include "draw.h"
+#include "keybar.h"
 #include "save/figure.h"
 #include "say.h"
 
@@ -37,9 +38,9 @@ static void log_draw(struct app *a, struct frame *f, struct rect body)
         canvas_putf(c, body, 1, y + 1, st, "%s %5d  ", on ? "▶" : " ", i + 1);
         canvas_put_text(c, body, 10, y + 1, st, a->log.line[i], strlen(a->log.line[i]), TEXT_PLAIN);
     }
-    static const char *const keys[] = {"Enter runs it again", "y copies it",
+    static const char *const keys[] = {"{enter} runs it again", "{copy} copies it",
                                        ":w FILE.log writes all", ":source FILE runs a file"};
-    draw_items(c, body, 3, body.h - 1, keys, sizeof keys / sizeof *keys);
+    keybar_items(a, c, body, 3, body.h - 1, keys, sizeof keys / sizeof *keys);
 }
 
 static void log_title(const struct app *a, struct bytes *out)
@@ -95,8 +96,8 @@ static void log_figures(const struct app *a, struct figures *to)
 }
 
 const struct view view_log = {
-    .help =
-        "every command that ran, keys as the edits they made; Enter runs one again, y copies it",
+    .help = "every command that ran, keys as the edits they made; {enter} runs one again, "
+            "{copy} copies it",
     .layout = log_layout,
     .want = log_want,
     .draw = log_draw,

@@ -262,8 +262,9 @@ static bool neurons_click(struct app *a, int x, int y)
 }
 
 const struct view view_neurons = {
-    .help =
-        "the most active neurons of a layer; Left and Right change the position, J K the layer, Tab takes all positions; Enter shows its values, x zeroes it",
+    .help = "the most active neurons of a layer; {move left} and {move right} change the "
+            "position, {layer next} {layer previous} the layer, {quantity next} takes all "
+            "positions; {enter} shows its values, {zero} zeroes it",
     .layout = neurons_layout,
     .want = neurons_want,
     .draw = neurons_draw,

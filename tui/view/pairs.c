@@ -201,8 +201,8 @@ static void pairs_say(const struct app *a, struct bytes *b)
 }
 
 const struct view view_pairs = {
-    .help =
-        "what both prompts say, position by position, or the runs without and with the edits; = compares prompts, A pairs positions in another way",
+    .help = "what both prompts say, position by position, or the runs without and with the "
+            "edits; {compare} compares prompts, {align} pairs positions in another way",
     .layout = pairs_layout,
     .want = pairs_want,
     .draw = pairs_draw,

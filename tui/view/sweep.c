@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "draw.h"
+#include "keybar.h"
 #include "save/figure.h"
 #include "say.h"
 #include "sweeps.h"
@@ -215,9 +216,10 @@ static void draw_frame_line(const struct app *a, struct canvas *c, const struct 
                             const struct sweep_grid *g, int32_t plane)
 {
     struct bytes b = {0};
+    char named[KEYBAR_TEXT];
     add_progress(a, g->m, &b);
     if (a->sweep_question != sweeps_question(a))
-        bytes_add_string(&b, " · of what was before · S again");
+        bytes_add_string(&b, keybar_text(a, " · of what was before · {sweep} again", named));
     int32_t first = plane * g->rows * g->columns;
     for (int32_t i = 0; g->planes > 1 && i < g->m->n_axes - 2; i++) {
         char text[16];
@@ -325,11 +327,13 @@ static void sweep_draw(struct app *a, struct frame *f, struct rect body)
 {
     const struct sweep_map *m = sweeps_map(a);
     if (!a->sweep.id || (m && m->err.code && !m->done)) {
-        canvas_putf(
-            f->canvas, body, 2, 2, canvas_plain(m ? CANVAS_BOLD : 0), "%s",
-            m ? m->err.text
-              : "no sweep yet · S on a head, an edge, a neuron or the stream makes a map of "
-                "them all");
+        char named[KEYBAR_TEXT];
+        canvas_put(f->canvas, body, 2, 2, canvas_plain(m ? CANVAS_BOLD : 0),
+                   m ? m->err.text
+                     : keybar_text(a,
+                                   "no sweep yet · {sweep} on a head, an edge, a neuron or the "
+                                   "stream makes a map of them all",
+                                   named));
         return;
     }
     if (!m || !m->cells)
@@ -515,8 +519,9 @@ static void sweep_figures(const struct app *a, struct figures *to)
 }
 
 const struct view view_sweep = {
-    .help = "what each cell does to the metric: S begins, Enter tries a cell's edit where it is, "
-            "Backspace takes it back, s sorts, c scales, Esc stops",
+    .help =
+        "what each cell does to the metric: {sweep} begins, {enter} tries a cell's edit where it "
+        "is, {back} takes it back, {sort} sorts, {colour} scales, {cancel} stops",
     .layout = sweep_layout,
     .want = sweep_want,
     .draw = sweep_draw,

@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "explain.h"
+#include "keybar.h"
 #include "say.h"
 #include "tensor.h"
 
@@ -144,8 +145,8 @@ static void tensor_draw(struct app *a, struct frame *f, struct rect body)
     }
     int x = heat_legend(f->canvas, legend, 1, 0, diff ? "change" : "value", sc, map);
     if (fmaxf(fabsf(t->min), fabsf(t->max)) > fmaxf(sc.hi, -sc.lo))
-        canvas_put(f->canvas, legend, x + 3, 0, canvas_plain(CANVAS_DIM),
-                   "and beyond: c shows all of it");
+        keybar_put(a, f->canvas, legend, x + 3, 0, canvas_plain(CANVAS_DIM),
+                   "and beyond: {colour} shows all of it");
     bool side;
     app_body(a, &side);
     if (!side && legend.w >= 2 * STATISTICS)
@@ -280,8 +281,10 @@ static void tensor_copy(const struct app *a, struct bytes *out)
 }
 
 const struct view view_tensor = {
-    .help =
-        "values of one hook: rows are positions, columns the last axis; Tab: rows are heads; H L head or expert, J K layer; ^G goes to a #column; [ ] { } sort",
+    .help = "values of one hook: rows are positions, columns the last axis; {quantity next}: "
+            "rows are heads; {head previous} {head next} head or expert, {layer next} "
+            "{layer previous} layer; {go} goes to a #column; {sort rows least} {sort rows} "
+            "{sort columns least} {sort columns} sort",
     .layout = tensor_layout,
     .want = view_want,
     .draw = tensor_draw,
