@@ -59,6 +59,7 @@ enum part {
     PART_EXPERTS,
     PART_DTYPE,
     PART_DEVICE,
+    PART_BACKEND, /* instead of the device: "cpu" */
     PART_LOADING,
     PART_PROCESS,
     PART_EDITS,
@@ -71,9 +72,9 @@ enum part {
     PART_COUNT
 };
 static const int leave_out[PART_COUNT] = {
-    [PART_PROGRAM] = 10, [PART_DEVICE] = 9,  [PART_EXPERTS] = 8, [PART_SHAPE] = 7,
-    [PART_DTYPE] = 6,    [PART_CHANGE] = 5,  [PART_KL] = 4,      [PART_EDITS] = 3,
-    [PART_PAIR] = 2,     [PART_PROCESS] = 1, [PART_NAME] = 1};
+    [PART_PROGRAM] = 11, [PART_DEVICE] = 10, [PART_EXPERTS] = 9, [PART_SHAPE] = 8,
+    [PART_DTYPE] = 7,    [PART_CHANGE] = 6,  [PART_BACKEND] = 5, [PART_KL] = 4,
+    [PART_EDITS] = 3,    [PART_PAIR] = 2,    [PART_PROCESS] = 1, [PART_NAME] = 1};
 
 enum { NAME_MIN = 16 };
 
@@ -142,8 +143,11 @@ static void add_model(const struct app *a, struct parts *p)
         bytes_addf(&p->text[PART_EXPERTS], "  %d of %d experts", (int)cfg->n_active,
                    (int)cfg->n_experts);
     bytes_addf(&p->text[PART_DTYPE], "  %s", a->m->dtype);
-    if (!a->opt.fixed)
+    if (!a->opt.fixed) {
         bytes_addf(&p->text[PART_DEVICE], "  %s", a->device);
+        bytes_addf(&p->text[PART_BACKEND], "  %.*s%s", (int)strcspn(a->device, " "), a->device,
+                   strchr(a->device, ',') ? "…" : ""); /* of several devices the first */
+    }
     char process[PROCESS_TEXT_MAX];
     bytes_addf(&p->text[PART_PROCESS], "  %s  %s",
                process_text(a->m->process, process, sizeof process),
@@ -196,11 +200,16 @@ static int least(const struct parts *p)
 static void fit(struct parts *p, int room)
 {
     int width = 0;
+    p->out[PART_BACKEND] = true;
     for (int i = 0; i < PART_COUNT; i++)
         width += part_width(p, i);
     for (int i = least(p); width > room && i >= 0; i = least(p)) {
         width -= part_width(p, i);
         p->out[i] = true;
+        if (i != PART_DEVICE)
+            continue;
+        p->out[PART_BACKEND] = false;
+        width += part_width(p, PART_BACKEND);
     }
 }
 

@@ -79,6 +79,32 @@ static void test_widths(void **state)
     assert_true(gone[0] && gone[1]);
 }
 
+/* Where it was computed: all of it, at 120 columns at least which backend, as long as the model's
+ * shape or type has room. */
+static void test_device(void **state)
+{
+    (void)state;
+    char backend[sizeof d.be->describe + 2];
+    snprintf(backend, sizeof backend, " %.*s", (int)strcspn(d.be->describe, " "), d.be->describe);
+    d.app->opt.fixed = false;
+    driver_keys(&d, ":edit<Space>blocks.1.attn.hook_z[-1,<Space>1]<Space>=<Space>0<Enter>");
+    draw_at(200);
+    row_has(0, d.be->describe, true);
+    draw_at(120);
+    row_has(0, d.be->describe, false);
+    for (int w = 200; w >= 60; w--) {
+        draw_at(w);
+        char *row = row_text(0);
+        if (w >= 120 || strstr(row, "layers") || strstr(row, "f32"))
+            row_has(0, backend, true);
+        free(row);
+    }
+    snprintf(d.app->device, sizeof d.app->device, "cpu layers 0, cuda:0 NVIDIA 1-2");
+    app_resize(d.app, 120, 30);
+    assert_true(app_draw(d.app, &d.frame));
+    row_has(0, " cpu…  raw", true);
+}
+
 /* Names of views as long as there is room beside what the view shows; clicks follow. */
 static void test_tabs(void **state)
 {
@@ -221,7 +247,7 @@ int main(void)
 {
     setlocale(LC_CTYPE, "C.UTF-8");
 #define WITH(test) cmocka_unit_test_setup_teardown(test, open_driver, close_driver)
-    const struct CMUnitTest tests[] = {WITH(test_widths), WITH(test_tabs), WITH(test_nan),
-                                       WITH(test_ascii), WITH(test_loading)};
+    const struct CMUnitTest tests[] = {WITH(test_widths), WITH(test_device), WITH(test_tabs),
+                                       WITH(test_nan),    WITH(test_ascii),  WITH(test_loading)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
