@@ -4,14 +4,11 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "driver.h"
+#include "driver_test.h"
 #include "list/hook_rank.h"
-#include "unit.h"
 
 #define PROMPT "When Mary and John went to the store, John gave a bag to"
 #define LONGER "When Mary and Anna and John went to the store, John gave a bag to"
-
-static struct driver d;
 
 static int open_prompt(const char *prompt, const char *other)
 {
@@ -20,7 +17,7 @@ static int open_prompt(const char *prompt, const char *other)
     return 0;
 }
 
-static int open_driver(void **state)
+static int open_own(void **state)
 {
     (void)state;
     return open_prompt(PROMPT, NULL);
@@ -36,13 +33,6 @@ static int open_bare(void **state)
 {
     (void)state;
     return open_prompt(NULL, NULL);
-}
-
-static int close_driver(void **state)
-{
-    (void)state;
-    driver_close(&d);
-    return 0;
 }
 
 static bool is_shown(const char *text)
@@ -419,25 +409,24 @@ static void test_ids(void **state)
 int main(void)
 {
     setlocale(LC_CTYPE, "C.UTF-8");
-#define WITH(test, open) cmocka_unit_test_setup_teardown(test, open, close_driver)
-    const struct CMUnitTest tests[] = {WITH(test_patch_by_token, open_longer),
-                                       WITH(test_patch_without_partner, open_longer),
-                                       WITH(test_first_patch_says_what_comes, open_driver),
-                                       WITH(test_typed_edits_follow_the_pairs, open_driver),
-                                       WITH(test_failing_edit, open_driver),
-                                       WITH(test_paste_is_kept, open_driver),
-                                       WITH(test_errors_keep_the_line, open_driver),
-                                       WITH(test_numbers, open_driver),
-                                       WITH(test_tokens, open_driver),
-                                       WITH(test_stale_pair, open_driver),
-                                       WITH(test_hook_search, open_driver),
-                                       WITH(test_help, open_driver),
-                                       WITH(test_small_help, open_driver),
-                                       WITH(test_quantity_completion, open_driver),
-                                       WITH(test_layer_keys, open_driver),
-                                       WITH(test_notice, open_driver),
-                                       WITH(test_panel_edits, open_longer),
-                                       WITH(test_without_prompt, open_bare),
-                                       WITH(test_ids, open_driver)};
+    const struct CMUnitTest tests[] = {WITH_DRIVER(test_patch_by_token, open_longer),
+                                       WITH_DRIVER(test_patch_without_partner, open_longer),
+                                       WITH_DRIVER(test_first_patch_says_what_comes, open_own),
+                                       WITH_DRIVER(test_typed_edits_follow_the_pairs, open_own),
+                                       WITH_DRIVER(test_failing_edit, open_own),
+                                       WITH_DRIVER(test_paste_is_kept, open_own),
+                                       WITH_DRIVER(test_errors_keep_the_line, open_own),
+                                       WITH_DRIVER(test_numbers, open_own),
+                                       WITH_DRIVER(test_tokens, open_own),
+                                       WITH_DRIVER(test_stale_pair, open_own),
+                                       WITH_DRIVER(test_hook_search, open_own),
+                                       WITH_DRIVER(test_help, open_own),
+                                       WITH_DRIVER(test_small_help, open_own),
+                                       WITH_DRIVER(test_quantity_completion, open_own),
+                                       WITH_DRIVER(test_layer_keys, open_own),
+                                       WITH_DRIVER(test_notice, open_own),
+                                       WITH_DRIVER(test_panel_edits, open_longer),
+                                       WITH_DRIVER(test_without_prompt, open_bare),
+                                       WITH_DRIVER(test_ids, open_own)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

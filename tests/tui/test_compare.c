@@ -7,16 +7,13 @@
 #include <unistd.h>
 
 #include "compare.h"
-#include "driver.h"
+#include "driver_test.h"
 #include "detail.h"
 #include "fixture.h"
 #include "run/run.h"
-#include "unit.h"
 
 #define PROMPT "When Mary and John went to the store, John gave a bag to"
 #define LONGER "When Dan and Anna and John went to the store, John gave a bag to"
-
-static struct driver d;
 
 static void open_prompt(struct driver *to, const char *prompt, const char *other)
 {
@@ -24,17 +21,10 @@ static void open_prompt(struct driver *to, const char *prompt, const char *other
     driver_open_app(to, "models/teach", &o, 120, 40);
 }
 
-static int open_driver(void **state)
+static int open_own(void **state)
 {
     (void)state;
     open_prompt(&d, PROMPT, LONGER);
-    return 0;
-}
-
-static int close_driver(void **state)
-{
-    (void)state;
-    driver_close(&d);
     return 0;
 }
 
@@ -149,7 +139,6 @@ static void test_commands(void **state)
 /* ---- two models ---- */
 
 #define GPT2 "tests/fixtures/models/gpt2"
-static const int32_t tokens[] = {0, 5, 9, 5, 9, 13, 21, 5};
 
 static void open_pair(const struct model *b)
 {
@@ -254,7 +243,7 @@ static void test_other_shapes(void **state)
 int main(void)
 {
     setlocale(LC_CTYPE, "C.UTF-8");
-#define WITH(test) cmocka_unit_test_setup_teardown(test, open_driver, close_driver)
+#define WITH(test) WITH_DRIVER(test, open_own)
     const struct CMUnitTest tests[] = {WITH(test_faces), WITH(test_attention), WITH(test_commands),
                                        cmocka_unit_test(test_models),
                                        cmocka_unit_test(test_other_shapes)};

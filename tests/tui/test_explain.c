@@ -7,12 +7,8 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "driver.h"
+#include "driver_test.h"
 #include "tensor.h"
-#include "unit.h"
-
-static const int32_t tokens[] = {0, 5, 9, 5, 9, 13, 21, 5};
-static struct driver d;
 
 static void formula_is(const char *hook, const char *want)
 {

@@ -6,26 +6,8 @@
 #include <string.h>
 #include <unistd.h>
 
-#include "driver.h"
+#include "driver_test.h"
 #include "faults.h"
-#include "unit.h"
-
-static struct driver d;
-
-static int open_driver(void **state)
-{
-    (void)state;
-    static const int32_t tokens[] = {0, 5, 9, 5, 9, 13, 21, 5};
-    driver_open(&d, "tests/fixtures/models/gpt2", tokens, 8, 120, 36);
-    return 0;
-}
-
-static int close_driver(void **state)
-{
-    (void)state;
-    driver_close(&d);
-    return 0;
-}
 
 static double kl_now(void)
 {
@@ -134,7 +116,7 @@ static void test_taker(void **state)
 int main(void)
 {
     setlocale(LC_CTYPE, "C.UTF-8");
-#define WITH(test) cmocka_unit_test_setup_teardown(test, open_driver, close_driver)
+#define WITH(test) WITH_DRIVER(test, open_driver)
     const struct CMUnitTest tests[] = {WITH(test_files), WITH(test_reference_sets),
                                        WITH(test_taker)};
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -6,13 +6,10 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "driver.h"
+#include "driver_test.h"
 #include "measure/generate.h"
-#include "unit.h"
 
-static struct driver d;
-
-static int open_driver(void **state)
+static int open_own(void **state)
 {
     (void)state;
     driver_teach(&d, 120, 30);
@@ -22,15 +19,7 @@ static int open_driver(void **state)
 static int open_small(void **state)
 {
     (void)state;
-    static const int32_t tokens[] = {0, 5, 9, 5, 9, 13, 21, 5};
     driver_open(&d, "tests/fixtures/models/gpt2", tokens, 8, 120, 30);
-    return 0;
-}
-
-static int close_driver(void **state)
-{
-    (void)state;
-    driver_close(&d);
     return 0;
 }
 
@@ -295,11 +284,10 @@ static void test_effects(void **state)
 int main(void)
 {
     setlocale(LC_CTYPE, "C.UTF-8");
-#define WITH(test, open) cmocka_unit_test_setup_teardown(test, open, close_driver)
     const struct CMUnitTest tests[] = {
-        WITH(test_engine, open_small),       WITH(test_stepping, open_small),
-        WITH(test_list, open_small),         WITH(test_single, open_driver),
-        WITH(test_breakpoints, open_driver), WITH(test_temperature, open_small),
-        WITH(test_effects, open_small)};
+        WITH_DRIVER(test_engine, open_small),    WITH_DRIVER(test_stepping, open_small),
+        WITH_DRIVER(test_list, open_small),      WITH_DRIVER(test_single, open_own),
+        WITH_DRIVER(test_breakpoints, open_own), WITH_DRIVER(test_temperature, open_small),
+        WITH_DRIVER(test_effects, open_small)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

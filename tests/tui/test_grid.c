@@ -7,26 +7,7 @@
 #include <string.h>
 
 #include "detail.h"
-#include "driver.h"
-#include "unit.h"
-
-static const int32_t tokens[] = {0, 5, 9, 5, 9, 13, 21, 5};
-enum { N_TOKENS = sizeof tokens / sizeof tokens[0] };
-static struct driver d;
-
-static int open_driver(void **state)
-{
-    (void)state;
-    driver_open(&d, "tests/fixtures/models/gpt2", tokens, N_TOKENS, 120, 36);
-    return 0;
-}
-
-static int close_driver(void **state)
-{
-    (void)state;
-    driver_close(&d);
-    return 0;
-}
+#include "driver_test.h"
 
 static void settle_at(int w, enum color_depth depth)
 {
@@ -273,7 +254,7 @@ static void test_lens_wide(void **state)
 int main(void)
 {
     setlocale(LC_CTYPE, "C.UTF-8");
-#define WITH(test) cmocka_unit_test_setup_teardown(test, open_driver, close_driver)
+#define WITH(test) WITH_DRIVER(test, open_driver)
     const struct CMUnitTest tests[] = {
         WITH(test_all_layers), WITH(test_shades),     WITH(test_cursor),     WITH(test_panel),
         WITH(test_quantities), WITH(test_lens_click), WITH(test_lens_cross), WITH(test_lens_wide)};

@@ -11,7 +11,7 @@
 #include <unistd.h>
 
 #include "command.h"
-#include "driver.h"
+#include "driver_test.h"
 #include "edit/edit.h"
 #include "save/image_file.h"
 #include "share/host.h"
@@ -20,7 +20,6 @@
 #define VIT "tests/fixtures/models/vit"
 #define HOOK "blocks.0.hook_mlp_out"
 
-static struct driver d;
 static char *folder, *tensors, *lines, *session, *image, *fresh;
 static int watch = -1;
 static char home[4096];

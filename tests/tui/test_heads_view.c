@@ -6,28 +6,9 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "driver.h"
+#include "driver_test.h"
 #include "list/head_list.h"
 #include "sweeps.h"
-#include "unit.h"
-
-static const int32_t tokens[] = {0, 5, 9, 5, 9, 13, 21, 5};
-enum { N_TOKENS = sizeof tokens / sizeof tokens[0] };
-static struct driver d;
-
-static int open_driver(void **state)
-{
-    (void)state;
-    driver_open(&d, "tests/fixtures/models/gpt2", tokens, N_TOKENS, 120, 36);
-    return 0;
-}
-
-static int close_driver(void **state)
-{
-    (void)state;
-    driver_close(&d);
-    return 0;
-}
 
 /* As the run itself scores it. */
 static float score_of(int32_t at, int which)
@@ -286,7 +267,7 @@ static void test_no_difference(void **state)
 int main(void)
 {
     setlocale(LC_CTYPE, "C.UTF-8");
-#define WITH(test) cmocka_unit_test_setup_teardown(test, open_driver, close_driver)
+#define WITH(test) WITH_DRIVER(test, open_driver)
     const struct CMUnitTest tests[] = {WITH(test_order),        WITH(test_filter),
                                        WITH(test_verbs),        WITH(test_wall),
                                        WITH(test_room),         WITH(test_neurons),

@@ -7,13 +7,11 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "driver.h"
+#include "driver_test.h"
 #include "lesson/lesson.h"
 #include "lesson/lesson_play.h"
 #include "plain.h"
-#include "unit.h"
 
-static struct driver d;
 static const int32_t prompt[] = {0, 1893, 1448};
 
 static void open_at(int w, int h)

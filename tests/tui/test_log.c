@@ -5,26 +5,9 @@
 #include <string.h>
 #include <unistd.h>
 
-#include "driver.h"
+#include "driver_test.h"
 #include "list/edit_number.h"
 #include "save/session_app.h"
-#include "unit.h"
-
-static struct driver d;
-
-static int open_driver(void **state)
-{
-    (void)state;
-    driver_teach(&d, 120, 40);
-    return 0;
-}
-
-static int close_driver(void **state)
-{
-    (void)state;
-    driver_close(&d);
-    return 0;
-}
 
 static void newest_is(const char *text)
 {
@@ -188,7 +171,7 @@ static void test_again(void **state)
     char *edits = strdup(d.app->edits.past[d.app->edits.at]), *prompt = strdup(d.app->prompt);
     enum quantity q = d.app->quantity;
     driver_close(&d);
-    open_driver(NULL);
+    open_teach(NULL);
     snprintf(line, sizeof line, "source %s", path);
     app_command(d.app, line);
     driver_settle(&d);
@@ -213,7 +196,7 @@ static void test_again(void **state)
 int main(void)
 {
     setlocale(LC_CTYPE, "C.UTF-8");
-#define WITH(test) cmocka_unit_test_setup_teardown(test, open_driver, close_driver)
+#define WITH(test) WITH_DRIVER(test, open_teach)
     const struct CMUnitTest tests[] = {cmocka_unit_test(test_change), WITH(test_what_is_kept),
                                        WITH(test_list), WITH(test_names), WITH(test_again)};
     return cmocka_run_group_tests(tests, NULL, NULL);

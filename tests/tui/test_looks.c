@@ -13,8 +13,7 @@
 #include <string.h>
 
 #include "base/file_read.h"
-#include "driver.h"
-#include "unit.h"
+#include "driver_test.h"
 
 #define LOOKS "tests/tui/looks/"
 static const struct look {
@@ -43,9 +42,6 @@ static const struct look {
              {"line", ":view<Space><Tab><Tab>"}};
 static const int sizes[][2] = {{80, 24}, {120, 40}, {200, 60}};
 static const char *const depth_names[COLOR_DEPTH_COUNT] = {"none", "16", "256", "true"};
-static const int32_t tokens[] = {0, 5, 9, 5, 9, 13, 21, 5};
-
-static struct driver d;
 
 static void draw_at(int w, int h, enum color_depth depth)
 {

@@ -4,26 +4,8 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "driver.h"
+#include "driver_test.h"
 #include "keybar.h"
-#include "unit.h"
-
-static const int32_t tokens[] = {0, 5, 9, 5, 9, 13, 21, 5};
-static struct driver d;
-
-static int open_driver(void **state)
-{
-    (void)state;
-    driver_open(&d, "tests/fixtures/models/gpt2", tokens, 8, 120, 36);
-    return 0;
-}
-
-static int close_driver(void **state)
-{
-    (void)state;
-    driver_close(&d);
-    return 0;
-}
 
 static unsigned mouse(enum mouse_act act, int x, int y)
 {
@@ -209,7 +191,7 @@ static void test_completion(void **state)
 int main(void)
 {
     setlocale(LC_CTYPE, "C.UTF-8");
-#define WITH(test) cmocka_unit_test_setup_teardown(test, open_driver, close_driver)
+#define WITH(test) WITH_DRIVER(test, open_driver)
     const struct CMUnitTest tests[] = {WITH(test_bar), WITH(test_drag), WITH(test_help),
                                        WITH(test_wheel), WITH(test_completion)};
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -6,26 +6,9 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "driver.h"
+#include "driver_test.h"
 #include "run/run.h"
 #include "save/session_app.h"
-#include "unit.h"
-
-static struct driver d;
-
-static int open_driver(void **state)
-{
-    (void)state;
-    driver_teach(&d, 120, 40);
-    return 0;
-}
-
-static int close_driver(void **state)
-{
-    (void)state;
-    driver_close(&d);
-    return 0;
-}
 
 static const struct pin *pin(int i)
 {
@@ -210,7 +193,7 @@ static void test_kept(void **state)
 int main(void)
 {
     setlocale(LC_CTYPE, "C.UTF-8");
-#define TEST(name) cmocka_unit_test_setup_teardown(name, open_driver, close_driver)
+#define TEST(name) WITH_DRIVER(name, open_teach)
     const struct CMUnitTest tests[] = {TEST(test_values), TEST(test_across), TEST(test_refused),
                                        TEST(test_rows), TEST(test_kept)};
     return cmocka_run_group_tests(tests, NULL, NULL);

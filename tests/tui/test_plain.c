@@ -7,27 +7,8 @@
 #include <string.h>
 
 #include "attention.h"
-#include "driver.h"
+#include "driver_test.h"
 #include "plain.h"
-#include "unit.h"
-
-static const int32_t tokens[] = {0, 5, 9, 5, 9, 13, 21, 5};
-enum { N_TOKENS = sizeof tokens / sizeof tokens[0] };
-static struct driver d;
-
-static int open_driver(void **state)
-{
-    (void)state;
-    driver_open(&d, "tests/fixtures/models/gpt2", tokens, N_TOKENS, 120, 36);
-    return 0;
-}
-
-static int close_driver(void **state)
-{
-    (void)state;
-    driver_close(&d);
-    return 0;
-}
 
 /* What these lines bring; to free. */
 static char *talk(const char *lines, bool ask, bool ascii)
@@ -161,7 +142,7 @@ static void test_line(void **state)
 int main(void)
 {
     setlocale(LC_CTYPE, "C.UTF-8");
-#define WITH(test) cmocka_unit_test_setup_teardown(test, open_driver, close_driver)
+#define WITH(test) WITH_DRIVER(test, open_driver)
     const struct CMUnitTest tests[] = {WITH(test_opening), WITH(test_changes), WITH(test_views),
                                        WITH(test_attention), WITH(test_line)};
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -12,15 +12,12 @@
 
 #include "base/file_read.h"
 #include "detail.h"
-#include "driver.h"
+#include "driver_test.h"
 #include "save/image_file.h"
 #include "../backend.h"
 #include "run/run.h"
-#include "unit.h"
 
 #define SCREENS "tests/tui/screens/"
-static const int32_t tokens[] = {0, 5, 9, 5, 9, 13, 21, 5};
-enum { N_TOKENS = sizeof tokens / sizeof tokens[0] };
 
 /* ---- golden screens ---- */
 
@@ -137,22 +134,6 @@ static void test_screens_vit(void **state)
 }
 
 /* ---- what keys do ---- */
-
-static struct driver d;
-
-static int open_driver(void **state)
-{
-    (void)state;
-    driver_open(&d, "tests/fixtures/models/gpt2", tokens, N_TOKENS, 120, 36);
-    return 0;
-}
-
-static int close_driver(void **state)
-{
-    (void)state;
-    driver_close(&d);
-    return 0;
-}
 
 static void last_edit_is(const char *text)
 {
@@ -541,7 +522,7 @@ static void test_without_a_head(void **state)
 int main(void)
 {
     setlocale(LC_CTYPE, "C.UTF-8");
-#define WITH(test) cmocka_unit_test_setup_teardown(test, open_driver, close_driver)
+#define WITH(test) WITH_DRIVER(test, open_driver)
     const struct CMUnitTest tests[] = {cmocka_unit_test(test_screens_gpt2),
                                        cmocka_unit_test(test_screens_llama),
                                        cmocka_unit_test(test_screens_views),

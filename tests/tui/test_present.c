@@ -5,23 +5,12 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "driver.h"
-#include "unit.h"
+#include "driver_test.h"
 
-static struct driver d;
-static const int32_t tokens[] = {0, 5, 9, 5, 9, 13, 21, 5};
-
-static int open_driver(void **state)
+static int open_own(void **state)
 {
     (void)state;
     driver_open(&d, "tests/fixtures/models/gpt2", tokens, 8, 120, 60);
-    return 0;
-}
-
-static int close_driver(void **state)
-{
-    (void)state;
-    driver_close(&d);
     return 0;
 }
 
@@ -166,7 +155,7 @@ static void test_locked(void **state)
 int main(void)
 {
     setlocale(LC_CTYPE, "C.UTF-8");
-#define TEST(name) cmocka_unit_test_setup_teardown(name, open_driver, close_driver)
+#define TEST(name) WITH_DRIVER(name, open_own)
     const struct CMUnitTest tests[] = {TEST(test_rows_apart),    TEST(test_pictures_apart),
                                        TEST(test_small_screens), TEST(test_last_keys),
                                        TEST(test_clicks),        TEST(test_locked)};

@@ -13,14 +13,13 @@
 #include "save/autosave.h"
 #include "base/file_read.h"
 #include "command.h"
-#include "driver.h"
+#include "driver_test.h"
 #include "save/session_app.h"
 #include "save/state_files.h"
 
 #define PROMPT "When Mary and John went to the store, John gave a bag to"
 #define TEACH "models/teach"
 
-static struct driver d;
 static char *folder, *state_at;
 
 static void open_with(const char *prompt)
@@ -36,7 +35,7 @@ static void open_with(const char *prompt)
     d.app->opt.state_folder = state_at;
 }
 
-static int open_driver(void **state)
+static int open_own(void **state)
 {
     (void)state;
     char *made = folder_make();
@@ -45,7 +44,7 @@ static int open_driver(void **state)
     return 0;
 }
 
-static int close_driver(void **state)
+static int close_session(void **state)
 {
     (void)state;
     driver_close(&d);
@@ -547,7 +546,7 @@ static void test_killed(void **state)
 int main(void)
 {
     setlocale(LC_CTYPE, "C.UTF-8");
-#define WITH(test) cmocka_unit_test_setup_teardown(test, open_driver, close_driver)
+#define WITH(test) cmocka_unit_test_setup_teardown(test, open_own, close_session)
     const struct CMUnitTest tests[] = {
         WITH(test_round_trip), WITH(test_states),   WITH(test_save_and_open),
         WITH(test_bad_lines),  WITH(test_not_over), WITH(test_no_folder),

@@ -12,17 +12,14 @@
 #include <time.h>
 #include <unistd.h>
 
-#include "driver.h"
+#include "driver_test.h"
 #include "share/host.h"
 #include "share/people.h"
 #include "share/room.h"
-#include "unit.h"
 
-static struct driver d;
 static struct share *room;
 static int64_t now = 1000;
 static char folder[] = "/tmp/bore-room-XXXXXX";
-static const int32_t tokens[] = {0, 5, 9, 5, 9, 13, 21, 5};
 static const struct frame_caps plain = {GRAPHICS_BLOCKS, COLOR_DEPTH_TRUE, 0, 0, false};
 
 static int open_room(void **state)

@@ -5,26 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "driver.h"
-#include "unit.h"
-
-static const int32_t tokens[] = {0, 5, 9, 5, 9, 13, 21, 5};
-enum { N_TOKENS = sizeof tokens / sizeof tokens[0] };
-static struct driver d;
-
-static int open_driver(void **state)
-{
-    (void)state;
-    driver_open(&d, "tests/fixtures/models/gpt2", tokens, N_TOKENS, 120, 36);
-    return 0;
-}
-
-static int close_driver(void **state)
-{
-    (void)state;
-    driver_close(&d);
-    return 0;
-}
+#include "driver_test.h"
 
 /* The text of a row; to free. */
 static char *row_text(int y)
@@ -246,7 +227,7 @@ static void test_loading(void **state)
 int main(void)
 {
     setlocale(LC_CTYPE, "C.UTF-8");
-#define WITH(test) cmocka_unit_test_setup_teardown(test, open_driver, close_driver)
+#define WITH(test) WITH_DRIVER(test, open_driver)
     const struct CMUnitTest tests[] = {WITH(test_widths), WITH(test_device), WITH(test_tabs),
                                        WITH(test_nan),    WITH(test_ascii),  WITH(test_loading)};
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -6,14 +6,11 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "driver.h"
+#include "driver_test.h"
 #include "sweeps.h"
-#include "unit.h"
-
-static struct driver d;
 
 /* The built-in model with README's prompt. */
-static int open_teach(void **state)
+static int open_own(void **state)
 {
     (void)state;
     static const char text[] = "When Mary and John went to the store, John gave a bag to";
@@ -25,13 +22,6 @@ static int open_teach(void **state)
         driver_keys(&d, *p == ' ' ? "<Space>" : (const char[]){*p, 0});
     driver_keys(&d, "<Enter>:pair<Space>\"<Space>Mary\"<Space>\"<Space>John\"<Enter>G");
     assert_int_equal(d.app->n, 15);
-    return 0;
-}
-
-static int close_driver(void **state)
-{
-    (void)state;
-    driver_close(&d);
     return 0;
 }
 
@@ -224,12 +214,9 @@ int main(void)
 {
     setlocale(LC_CTYPE, "C.UTF-8");
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test_setup_teardown(test_heads, open_teach, close_driver),
-        cmocka_unit_test_setup_teardown(test_stream, open_teach, close_driver),
-        cmocka_unit_test_setup_teardown(test_edges, open_teach, close_driver),
-        cmocka_unit_test_setup_teardown(test_commands, open_teach, close_driver),
-        cmocka_unit_test_setup_teardown(test_align, open_teach, close_driver),
-        cmocka_unit_test_setup_teardown(test_pair, open_teach, close_driver),
-        cmocka_unit_test_setup_teardown(test_sizes, open_teach, close_driver)};
+        WITH_DRIVER(test_heads, open_own), WITH_DRIVER(test_stream, open_own),
+        WITH_DRIVER(test_edges, open_own), WITH_DRIVER(test_commands, open_own),
+        WITH_DRIVER(test_align, open_own), WITH_DRIVER(test_pair, open_own),
+        WITH_DRIVER(test_sizes, open_own)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

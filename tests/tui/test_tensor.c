@@ -7,25 +7,13 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "driver.h"
-#include "unit.h"
+#include "driver_test.h"
 
-static const int32_t tokens[] = {0, 5, 9, 5, 9, 13, 21, 5};
-enum { N_TOKENS = sizeof tokens / sizeof tokens[0] };
-static struct driver d;
-
-static int open_driver(void **state)
+static int open_own(void **state)
 {
     (void)state;
     driver_open(&d, "tests/fixtures/models/gpt2", tokens, N_TOKENS, 140, 40);
     driver_command(&d, "tensor blocks.1.mlp.hook_post");
-    return 0;
-}
-
-static int close_driver(void **state)
-{
-    (void)state;
-    driver_close(&d);
     return 0;
 }
 
@@ -274,7 +262,7 @@ static void test_narrow(void **state)
 int main(void)
 {
     setlocale(LC_CTYPE, "C.UTF-8");
-#define WITH(test) cmocka_unit_test_setup_teardown(test, open_driver, close_driver)
+#define WITH(test) WITH_DRIVER(test, open_own)
     const struct CMUnitTest tests[] = {WITH(test_go),    WITH(test_rows), WITH(test_columns),
                                        WITH(test_heads), WITH(test_sums), WITH(test_limit),
                                        WITH(test_narrow)};

@@ -4,12 +4,8 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "driver.h"
+#include "driver_test.h"
 #include "share/wire.h"
-#include "unit.h"
-
-static struct driver d;
-static const int32_t tokens[] = {0, 5, 9, 5, 9, 13, 21, 5};
 
 static struct up sample(enum up_kind kind)
 {

@@ -9,30 +9,13 @@
 
 #include "base/file_read.h"
 #include "base/json.h"
-#include "driver.h"
+#include "driver_test.h"
 #include "picture_in.h"
 #include "run/run.h"
 #include "save/font.h"
 #include "save/screen_file.h"
-#include "unit.h"
 
-static struct driver d;
 static char folder[] = "/tmp/borescope-write-XXXXXX";
-
-static int open_driver(void **state)
-{
-    (void)state;
-    static const int32_t tokens[] = {0, 5, 9, 5, 9, 13, 21, 5};
-    driver_open(&d, "tests/fixtures/models/gpt2", tokens, 8, 120, 36);
-    return 0;
-}
-
-static int close_driver(void **state)
-{
-    (void)state;
-    driver_close(&d);
-    return 0;
-}
 
 /* Written by the command, read back, unlinked. */
 static char *written(const char *name, size_t *len)
@@ -290,7 +273,7 @@ static void test_figures(void **state)
 
 /* ---- every view in every format ---- */
 
-static int open_teach(void **state)
+static int open_own(void **state)
 {
     (void)state;
     const struct app_options o = {
@@ -463,16 +446,15 @@ static int make_folder(void **state)
 int main(void)
 {
     setlocale(LC_CTYPE, "C.UTF-8");
-#define WITH(test) cmocka_unit_test_setup_teardown(test, open_driver, close_driver)
-    const struct CMUnitTest tests[] = {
-        WITH(test_screens),
-        cmocka_unit_test(test_pixels),
-        cmocka_unit_test(test_no_glyph),
-        WITH(test_png),
-        WITH(test_rights),
-        WITH(test_figures),
-        cmocka_unit_test_setup_teardown(test_every_view, open_teach, close_driver),
-        cmocka_unit_test_setup_teardown(test_all_of_it, open_teach, close_driver),
-        cmocka_unit_test_setup_teardown(test_sums, open_teach, close_driver)};
+#define WITH(test) WITH_DRIVER(test, open_driver)
+    const struct CMUnitTest tests[] = {WITH(test_screens),
+                                       cmocka_unit_test(test_pixels),
+                                       cmocka_unit_test(test_no_glyph),
+                                       WITH(test_png),
+                                       WITH(test_rights),
+                                       WITH(test_figures),
+                                       WITH_DRIVER(test_every_view, open_own),
+                                       WITH_DRIVER(test_all_of_it, open_own),
+                                       WITH_DRIVER(test_sums, open_own)};
     return cmocka_run_group_tests(tests, make_folder, remove_folder);
 }
