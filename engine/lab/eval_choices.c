@@ -11,8 +11,7 @@
 #include "lab/eval_parts.h"
 
 enum {
-    ON_THE_WAY = RUN_TOGETHER_MAX + 1, /* pieces at once: a batch, and the one that waits */
-    UNIT_QUESTIONS = 16
+    ON_THE_WAY = RUN_TOGETHER_MAX + 1 /* pieces at once: a batch, and the one that waits */
 };
 
 /* What is known of a choice while its piece is computed. */
@@ -32,8 +31,6 @@ struct job {
     struct question question; /* that pieces are made of; doc NULL: the next one is to be read */
     char name[300];           /* "FILE · line 3" */
     int32_t choice;           /* the next one */
-    int64_t number, first;    /* of questions read; of the first that counts */
-    struct fingerprint seen;  /* of all questions read */
     int32_t *tokens, context; /* of the choice at hand; how many the question has alone */
     struct piece way[ON_THE_WAY];
     int64_t put, taken;
@@ -64,18 +61,13 @@ static int context_of(struct job *j, struct err *e)
                                   "empty, or --bos");
 }
 
-static int64_t unit_of(const struct job *j, int64_t number)
-{
-    return (number - j->first) / UNIT_QUESTIONS;
-}
-
 /* The next line: 1, 0 at the end, or negative. */
 static int line_next(struct job *j, struct text_record *r, struct err *e)
 {
     int rc = text_file_next(j->file, r, e);
     if (rc > 0) {
-        fingerprint_add(&j->seen, r->text, r->len);
-        j->number++;
+        fingerprint_add(&j->flow.seen, r->text, r->len);
+        j->flow.number++;
     }
     return rc;
 }
@@ -86,11 +78,12 @@ static int question_next(struct job *j, struct err *e)
     struct text_record r;
     int rc;
     do {
-        if (j->o->limit && j->number >= j->o->skip + j->o->limit)
+        if (j->o->limit && j->flow.number >= j->o->skip + j->o->limit)
             return 0;
         if ((rc = line_next(j, &r, e)) <= 0)
             return rc;
-    } while (j->number <= j->first || !ranks_mine(j->w->ranks, unit_of(j, j->number - 1)));
+    } while (j->flow.number <= j->flow.first ||
+             !ranks_mine(j->w->ranks, eval_flow_unit(&j->flow, j->flow.number - 1)));
     snprintf(j->name, sizeof j->name, "%.250s · line %lld", j->path, (long long)r.line);
     if ((rc = question_parse(&j->question, j->name, r.text, r.len, e)))
         return rc;
@@ -138,8 +131,8 @@ static int piece_next(void *from, struct text_piece *out, struct err *e)
                                .n = n,
                                .next = -1,
                                .fresh = j->context,
-                               .unit = unit_of(j, j->number - 1),
-                               .text = j->number - 1,
+                               .unit = eval_flow_unit(&j->flow, j->flow.number - 1),
+                               .text = j->flow.number - 1,
                                .length = n};
     j->way[j->put++ % ON_THE_WAY] = (struct piece){c->chars, c->len,
                                                    j->choice == j->question.answer, last};
@@ -149,22 +142,14 @@ static int piece_next(void *from, struct text_piece *out, struct err *e)
     return 1;
 }
 
-/* Between questions: how many there were, and which. */
-static void place_of(const void *from, struct texts_place *out)
-{
-    const struct job *j = from;
-    *out = (struct texts_place){.text = j->number, .seen = j->seen};
-}
-
 /* To where an earlier run was, by the same questions. */
 static int seek(struct job *j, const struct texts_place *to, struct err *e)
 {
     struct text_record r;
     int rc = 1;
-    while (j->number < to->text && (rc = line_next(j, &r, e)) > 0)
+    while (j->flow.number < to->text && (rc = line_next(j, &r, e)) > 0)
         ;
-    j->first = j->number > j->o->skip ? j->number : j->o->skip;
-    if (rc >= 0 && (j->number != to->text || j->seen.a != to->seen.a || j->seen.b != to->seen.b))
+    if (!eval_flow_resume(&j->flow, to, j->o->skip) && rc >= 0)
         rc = err_set(e, ERR_BAD_INPUT,
                      "%s · these are not the questions that were read before · go on with the same "
                      "file, or begin anew",
@@ -266,12 +251,6 @@ static double share_of(const void *job)
     return j->size > 0 ? (double)text_file_at(j->file) / j->size : -1;
 }
 
-static int64_t units_of(const void *job)
-{
-    const struct job *j = job;
-    return j->number > j->first ? unit_of(j, j->number - 1) + 1 : 0;
-}
-
 static int open_file(struct job *j, struct err *e)
 {
     static const struct text_form lines = {.format = TEXT_LINES};
@@ -285,11 +264,11 @@ static int open_file(struct job *j, struct err *e)
 int eval_choices_run(struct eval *v, const char *path, const struct choices_options *o,
                      const struct eval_work *w, struct err *e)
 {
-    struct job j = {.flow = {.v = v, .w = w, .share = share_of, .units = units_of},
+    struct job j = {.flow = {.v = v, .w = w, .share = share_of, .units = eval_flow_units},
                     .w = w,
                     .o = o,
                     .path = path};
-    const struct batch_source source = {piece_next, place_of, &j};
+    const struct batch_source source = {piece_next, eval_flow_place, &j};
     int rc = lens_check(w->m, e);
     if (!rc && w->m->cfg.bidirectional)
         rc = err_set(e, ERR_BAD_INPUT,

@@ -146,3 +146,29 @@ int eval_about(struct eval *v, const struct eval_work *w, bool choices, struct e
     free(text);
     return 0;
 }
+
+/* ---- questions and images ---- */
+
+int64_t eval_flow_unit(const struct eval_flow *f, int64_t number)
+{
+    enum { UNIT = 16 };
+    return (number - f->first) / UNIT;
+}
+
+int64_t eval_flow_units(const void *job)
+{
+    const struct eval_flow *f = job;
+    return f->number > f->first ? eval_flow_unit(f, f->number - 1) + 1 : 0;
+}
+
+void eval_flow_place(const void *job, struct texts_place *out)
+{
+    const struct eval_flow *f = job;
+    *out = (struct texts_place){.text = f->number, .seen = f->seen};
+}
+
+bool eval_flow_resume(struct eval_flow *f, const struct texts_place *to, int64_t skip)
+{
+    f->first = f->number > skip ? f->number : skip;
+    return f->number == to->text && f->seen.a == to->seen.a && f->seen.b == to->seen.b;
+}

@@ -6,21 +6,12 @@
 #include "lab/eval_parts.h"
 #include "model/image_input.h"
 
-enum { UNIT_IMAGES = 16 };
-
 struct job {
     struct eval_flow flow;
     const struct eval_work *w;
     const struct images_source *s;
     struct labelled_image at;
-    int64_t number, first;   /* of images read; of the first that counts */
-    struct fingerprint seen; /* of their names and labels */
 };
-
-static int64_t unit_of(const struct job *j, int64_t number)
-{
-    return (number - j->first) / UNIT_IMAGES;
-}
 
 /* The next image of the set: 1, 0 at the end, or negative. */
 static int image_next(struct job *j, bool wanted, struct err *e)
@@ -29,10 +20,10 @@ static int image_next(struct job *j, bool wanted, struct err *e)
     j->at.image = NULL;
     int rc = j->s->next(j->s->from, wanted, &j->at, e);
     if (rc > 0) {
-        fingerprint_add(&j->seen, j->at.name, strlen(j->at.name));
-        fingerprint_add(&j->seen, &j->at.label, sizeof j->at.label);
-        fingerprint_add(&j->seen, &j->at.content, sizeof j->at.content);
-        j->number++;
+        fingerprint_add(&j->flow.seen, j->at.name, strlen(j->at.name));
+        fingerprint_add(&j->flow.seen, &j->at.label, sizeof j->at.label);
+        fingerprint_add(&j->flow.seen, &j->at.content, sizeof j->at.content);
+        j->flow.number++;
     }
     return rc;
 }
@@ -43,9 +34,10 @@ static int piece_next(void *from, struct text_piece *out, struct err *e)
     bool wanted;
     int rc;
     do {
-        if (j->s->limit && j->number >= j->s->skip + j->s->limit)
+        if (j->s->limit && j->flow.number >= j->s->skip + j->s->limit)
             return 0;
-        wanted = j->number >= j->first && ranks_mine(j->w->ranks, unit_of(j, j->number));
+        wanted = j->flow.number >= j->flow.first &&
+                 ranks_mine(j->w->ranks, eval_flow_unit(&j->flow, j->flow.number));
         if ((rc = image_next(j, wanted, e)) <= 0)
             return rc;
     } while (!wanted);
@@ -53,16 +45,10 @@ static int piece_next(void *from, struct text_piece *out, struct err *e)
                                .n = j->at.image->rows,
                                .image = j->at.image,
                                .next = j->at.label,
-                               .unit = unit_of(j, j->number - 1),
-                               .text = j->number - 1,
+                               .unit = eval_flow_unit(&j->flow, j->flow.number - 1),
+                               .text = j->flow.number - 1,
                                .length = j->at.image->rows};
     return 1;
-}
-
-static void place_of(const void *from, struct texts_place *out)
-{
-    const struct job *j = from;
-    *out = (struct texts_place){.text = j->number, .seen = j->seen};
 }
 
 static int piece_done(void *user, const struct text_piece *p, struct pair *pair, struct err *e)
@@ -88,20 +74,13 @@ static double share_of(const void *job)
     return j->s->share(j->s->from);
 }
 
-static int64_t units_of(const void *job)
-{
-    const struct job *j = job;
-    return j->number > j->first ? unit_of(j, j->number - 1) + 1 : 0;
-}
-
 /* To where an earlier run was, by the same images. */
 static int seek(struct job *j, const struct texts_place *to, struct err *e)
 {
     int rc = 1;
-    while (j->number < to->text && (rc = image_next(j, false, e)) > 0)
+    while (j->flow.number < to->text && (rc = image_next(j, false, e)) > 0)
         ;
-    j->first = j->number > j->s->skip ? j->number : j->s->skip;
-    if (rc >= 0 && (j->number != to->text || j->seen.a != to->seen.a || j->seen.b != to->seen.b))
+    if (!eval_flow_resume(&j->flow, to, j->s->skip) && rc >= 0)
         rc = err_set(e, ERR_BAD_INPUT,
                      "these are not the images that were read before · go on with the same set, or "
                      "begin anew");
@@ -111,8 +90,9 @@ static int seek(struct job *j, const struct texts_place *to, struct err *e)
 int eval_images_run(struct eval *v, const struct images_source *s, const struct eval_work *w,
                     struct err *e)
 {
-    struct job j = {.flow = {.v = v, .w = w, .share = share_of, .units = units_of}, .w = w, .s = s};
-    const struct batch_source source = {piece_next, place_of, &j};
+    struct job j = {
+        .flow = {.v = v, .w = w, .share = share_of, .units = eval_flow_units}, .w = w, .s = s};
+    const struct batch_source source = {piece_next, eval_flow_place, &j};
     int rc = lens_check(w->m, e);
     if (!rc && !w->m->cfg.patch_size)
         rc = err_set(e, ERR_BAD_INPUT, "images · %s takes text", w->m->name);
