@@ -9,12 +9,12 @@
 #include <poll.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/stat.h>
 #include <unistd.h>
 
 #include "save/autosave.h"
 #include "base/clock.h"
 #include "base/file_read.h"
+#include "opening.h"
 #include "plain.h"
 #include "save/session_app.h"
 #include "share/host.h"
@@ -27,80 +27,10 @@ enum {
     GRACE_MS = 8,
     LATE_MS = 100,  /* what is marked as old becomes dim */
     PANEL_MS = 100, /* between two cells of which the panel has the figures */
-    KEYMAP_BYTES_MAX = 1 << 20,
     BURST_BYTES = 256,
     BURST_MS = 100,
     SAVE_MS = 1000
 };
-
-/* ---- key maps ---- */
-
-static int keymap_file(struct keymap *m, const char *path, bool must, struct bytes *warnings,
-                       struct err *e)
-{
-    char *text = NULL;
-    size_t n = 0;
-    struct err why = {0};
-    if (!must && access(path, F_OK))
-        return 0;
-    int r = file_read_all(path, KEYMAP_BYTES_MAX, &text, &n, &why);
-    if (r)
-        return err_set(e, r, "key map %s · default, vim, emacs or a file", why.text);
-    r = keymap_parse(m, path, text, n, warnings);
-    free(text);
-    return r < 0 ? err_set(e, ERR_SYSTEM, "out of memory") : 0;
-}
-
-int explorer_keymap(const char *name, struct keymap *m, struct bytes *warnings, struct err *e)
-{
-    size_t len;
-    const char *text = keymap_builtin("default", &len);
-    int r = keymap_parse(m, "default.keys", text, len, warnings) < 0
-                ? err_set(e, ERR_SYSTEM, "out of memory")
-                : 0;
-    if (r == 0 && name && strcmp(name, "default") != 0) {
-        text = keymap_builtin(name, &len);
-        if (!text)
-            r = keymap_file(m, name, true, warnings, e);
-        else if (keymap_parse(m, name, text, len, warnings) < 0)
-            r = err_set(e, ERR_SYSTEM, "out of memory");
-    }
-    char path[PATH_MAX] = "";
-    const char *config = getenv("XDG_CONFIG_HOME"), *home = getenv("HOME");
-    int n = 0;
-    if (config && *config)
-        n = snprintf(path, sizeof path, "%s/borescope/keys", config);
-    else if (home && *home)
-        n = snprintf(path, sizeof path, "%s/.config/borescope/keys", home);
-    if (r == 0 && n >= (int)sizeof path)
-        r = err_set(e, ERR_BAD_INPUT, "the folder of your keys has a path of %d bytes · %d at most",
-                    n, (int)sizeof path - 1);
-    if (r == 0 && *path)
-        r = keymap_file(m, path, false, warnings, e);
-    if (r < 0)
-        keymap_free(m);
-    return r;
-}
-
-int explorer_print_keymap(const char *name, FILE *out, struct err *e)
-{
-    struct keymap m = {0};
-    struct bytes warnings = {0}, text = {0};
-    int r = explorer_keymap(name, &m, &warnings, e);
-    if (r == 0) {
-        if (warnings.len)
-            fputs(warnings.data, stderr);
-        keymap_print(&m, &text);
-        if (text.failed)
-            r = err_set(e, ERR_SYSTEM, "out of memory");
-        else
-            fwrite(text.data, 1, text.len, out);
-    }
-    keymap_free(&m);
-    bytes_free(&warnings);
-    bytes_free(&text);
-    return r;
-}
 
 /* ---- plain text ---- */
 
@@ -126,6 +56,7 @@ static int run_plain(struct app *a, const struct explorer_options *o, struct err
 
 struct loop {
     struct app *app;
+    struct opening *opening; /* the model is not there yet; NULL: it is */
     struct session *session;
     struct tty *term;
     struct frame frame;
@@ -172,7 +103,9 @@ static void take_input(struct loop *l, const struct input *in)
         }
         return;
     }
-    if (!host_takes_back(l->app))
+    if (l->opening)
+        react(l, opening_input(l->opening, in));
+    else if (!host_takes_back(l->app))
         react(l, app_input(l->app, in));
     l->draw = l->asked = true;
     l->touched_ms = l->touched_ms ? l->touched_ms : clock_ms();
@@ -433,42 +366,15 @@ static void open_autosave(struct loop *l)
     session_text(l->app, &l->saved); /* as it opened: nothing to save yet */
 }
 
-static int run_terminal(struct app *a, const struct explorer_options *o, struct err *e)
-{
-    struct loop l = {.app = a, .draw = true, .asked = true};
-    struct tty_options to = {o->graphics, o->color, !o->no_mouse};
-    int r = tty_open(&l.term, &to, e); /* before the worker: the guardian is a fork */
-    if (r < 0)
-        return r;
-    if (a->opt.share && (r = share_open(&a->share, *a->opt.share ? a->opt.share : a->m->name,
-                                        a->opt.allow, a->opt.n_allow, e)) < 0) {
-        tty_close(l.term);
-        return r;
-    }
-    if (a->share)
-        app_say(a, "shared · borescope watch %s", share_name(a->share));
-    int w, h;
-    tty_size(l.term, &w, &h);
-    app_resize(a, w, h);
-    l.frame.caps = *tty_caps(l.term);
-    if (app_draw(a, &l.frame))
-        tty_draw(l.term, &l.frame); /* before anything is computed */
-    r = session_open(&l.session, a->m, o->cache_bytes, e);
-    if (r == 0) {
-        open_autosave(&l);
-        run(&l);
-        save(&l);
-    }
-    tty_close(l.term);
-    struct err unsaved;
-    if (autosave_close(l.autosave, &unsaved) < 0 && r == 0)
-        r = err_set(e, ERR_SYSTEM, "the session is not saved: %s", unsaved.text);
-    bytes_free(&l.saved);
-    session_close(l.session);
-    want_list_free(&l.wants);
-    frame_free(&l.frame);
-    return r;
-}
+/* ---- opening ---- */
+
+/* What is opened, and with what. */
+struct start {
+    struct explorer_options o;
+    struct app *app;
+    char folder[PATH_MAX]; /* of sessions */
+    struct err no_folder;  /* why there is none */
+};
 
 /* Go on with the session of a file. */
 static int open_session(struct app *a, const char *path, const char *name, struct err *e)
@@ -488,6 +394,117 @@ static int open_session(struct app *a, const char *path, const char *name, struc
     return r;
 }
 
+static int open_all(void *of, struct err *e)
+{
+    struct start *s = of;
+    struct app_options *ao = &s->o.app, own = *ao;
+    int r = s->o.open ? s->o.open(s->o.of, &s->o, e) : 0;
+    ao->keymap = own.keymap, ao->notice = own.notice, ao->state_folder = own.state_folder;
+    r = r ? r : app_open(s->app, ao, e);
+    if (r == 0 && s->no_folder.code)
+        app_complain(s->app, "%s", s->no_folder.text);
+    if (r == 0 && s->o.session)
+        r = open_session(s->app, s->o.session, s->o.session_name, e);
+    if (r == 0 && *ao->state_folder)
+        state_history_read(ao->state_folder, s->app->history, LINE_MODE_COUNT);
+    return r;
+}
+
+/* Show the frame and keep what is typed until all is open.  Who leaves leaves at once, with the
+ * process: what the opening waits for, a disk far away or a device, may never come. */
+static int open_behind_frame(struct loop *l, struct opening *o, struct start *s, struct err *e)
+{
+    bool alive = true, there = false;
+    int r = opening_begin(o, open_all, s, e);
+    while (r == 0 && alive && !l->quit && !there) {
+        if (l->draw && opening_draw(o, &l->frame))
+            tty_draw(l->term, &l->frame);
+        l->draw = false;
+        struct pollfd p[3] = {{.fd = tty_fd(l->term), .events = POLLIN},
+                              {.fd = opening_fd(o), .events = POLLIN},
+                              {.fd = guard_signal_fd(), .events = POLLIN}};
+        struct input in;
+        int wait = keys_wait_ms(&l->keys), got = poll(p, 3, wait);
+        if (got == 0 && keys_timeout(&l->keys, &in))
+            take_input(l, &in);
+        if (got > 0 && p[2].revents)
+            take_signals(l);
+        if (got > 0 && p[0].revents)
+            alive = read_input(l);
+        there = got > 0 && p[1].revents;
+    }
+    if (r == 0 && !there) {
+        tty_close(l->term);
+        _exit(0);
+    }
+    return r ? r : opening_end(o, e);
+}
+
+static int open_room(struct app *a, struct err *e)
+{
+    const char *name = a->opt.share;
+    int r = !name
+                ? 0
+                : share_open(&a->share, *name ? name : a->m->name, a->opt.allow, a->opt.n_allow, e);
+    if (a->share)
+        app_say(a, "shared · borescope watch %s", share_name(a->share));
+    return r;
+}
+
+static void fit_screen(struct loop *l, struct app *a)
+{
+    int w, h;
+    tty_size(l->term, &w, &h);
+    app_resize(a, w, h);
+    l->app = a;
+    l->frame.caps = *tty_caps(l->term);
+}
+
+static int run_app(struct loop *l, const struct opening *o, size_t cache_bytes, struct err *e)
+{
+    if (app_draw(l->app, &l->frame))
+        tty_draw(l->term, &l->frame); /* before anything is computed */
+    int r = session_open(&l->session, l->app->m, cache_bytes, e);
+    if (r)
+        return r;
+    open_autosave(l);
+    for (size_t i = 0; i < o->n_kept && !l->quit; i++)
+        take_input(l, &o->kept[i]);
+    run(l);
+    save(l);
+    return 0;
+}
+
+static int run_terminal(struct start *s, struct err *e)
+{
+    struct loop l = {.draw = true, .asked = true};
+    struct tty_options to = {s->o.graphics, s->o.color, !s->o.no_mouse};
+    int r = tty_open(&l.term, &to, e); /* before the threads: the guardian is a fork */
+    if (r < 0)
+        return r;
+    struct opening opening;
+    opening_init(&opening, s->o.name, s->o.app.keymap);
+    l.opening = &opening;
+    fit_screen(&l, &opening.app);
+    r = open_behind_frame(&l, &opening, s, e);
+    l.opening = NULL;
+    r = r ? r : open_room(s->app, e);
+    if (r == 0) {
+        fit_screen(&l, s->app);
+        r = run_app(&l, &opening, s->o.cache_bytes, e);
+    }
+    tty_close(l.term);
+    struct err unsaved;
+    if (autosave_close(l.autosave, &unsaved) < 0 && r == 0)
+        r = err_set(e, ERR_SYSTEM, "the session is not saved: %s", unsaved.text);
+    opening_free(&opening);
+    bytes_free(&l.saved);
+    session_close(l.session);
+    want_list_free(&l.wants);
+    frame_free(&l.frame);
+    return r;
+}
+
 int explorer_main(const struct explorer_options *o, struct err *e)
 {
     struct keymap map = {0};
@@ -498,29 +515,20 @@ int explorer_main(const struct explorer_options *o, struct err *e)
         r = explorer_keymap(o->keymap, &map, &warnings, e);
     if (r < 0)
         return r;
-    struct app *a = calloc(1, sizeof *a);
-    struct app_options ao = o->app;
-    ao.keymap = &map;
-    ao.notice = warnings.failed ? NULL : warnings.data;
-    char folder[PATH_MAX] = "";
     bool plain = o->plain || !tty_is_usable();
-    struct err unkept = {0};
-    ao.state_folder = plain ? "" : state_folder(folder, &unkept);
-    r = a ? app_open(a, &ao, e) : err_set(e, ERR_SYSTEM, "out of memory");
-    if (r == 0 && unkept.code)
-        app_complain(a, "%s", unkept.text);
-    if (r == 0 && o->session)
-        r = open_session(a, o->session, o->session_name, e);
-    if (r == 0 && *ao.state_folder)
-        state_history_read(ao.state_folder, a->history, LINE_MODE_COUNT);
-    if (r == 0 && plain) {
-        r = run_plain(a, o, e);
-    } else if (r == 0) {
-        r = run_terminal(a, o, e);
-    }
-    if (a)
-        app_free(a);
-    free(a);
+    struct start s = {.o = *o, .app = calloc(1, sizeof *s.app)};
+    s.o.app.keymap = &map;
+    s.o.app.notice = warnings.failed ? NULL : warnings.data;
+    s.o.app.state_folder = plain ? "" : state_folder(s.folder, &s.no_folder);
+    if (!s.app)
+        r = err_set(e, ERR_SYSTEM, "out of memory");
+    else if (!plain)
+        r = run_terminal(&s, e);
+    else if (!(r = open_all(&s, e)))
+        r = run_plain(s.app, &s.o, e);
+    if (s.app)
+        app_free(s.app);
+    free(s.app);
     keymap_free(&map);
     bytes_free(&warnings);
     return r;

@@ -1,8 +1,9 @@
 /* explorer.h - the explorer as the program starts it: with a terminal, as plain text, or from a
  * script.
  *
- * The caller opened the model and set the locale (LC_CTYPE).  Errors before the first frame are
- * returned; nothing is left switched on in the terminal, whatever happens. */
+ * The caller set the locale (LC_CTYPE).  With a terminal the first frame is there before the model;
+ * errors of its opening are returned; nothing is left switched on in the terminal, whatever
+ * happens. */
 #ifndef EXPLORER_H
 #define EXPLORER_H
 
@@ -19,6 +20,12 @@ struct explorer_options {
     bool no_mouse;
     const char *session;      /* a file to go on with; NULL = none */
     const char *session_name; /* what `save` then writes over; NULL: it has no name yet */
+    const char *name;         /* of the model, while it is being opened */
+    /* Opens the model and fills in `app` and cache_bytes; NULL: they are.  With a terminal it is
+     * called on a thread of its own, may write nothing there, and the process may end meanwhile:
+     * who leaves does not wait for it. */
+    int (*open)(void *of, struct explorer_options *o, struct err *e);
+    void *of;
 };
 
 /* Run until the user quits.  Without a usable terminal, or with `plain`: as linear text. */

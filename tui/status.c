@@ -271,6 +271,8 @@ static void add_title(const struct app *a, struct bytes *b)
 {
     bool stale;
     const struct snapshot *s = app_newest(a, &stale);
+    if (!a->m) /* it is being opened */
+        return;
     app_view(a)->title(a, b);
     bytes_addf(b, "  b:%s", compare_face(a, s ? (int)app_show(a, s) : SHOW_BASE));
 }
@@ -319,11 +321,25 @@ static void draw_tabs(const struct app *a, struct canvas *c)
         canvas_put(
             c, r, 1, 0, canvas_plain(CANVAS_BOLD | CANVAS_REVERSE),
             "model file changed · no figure on this screen can be trusted · quit and open it again");
-    } else if (!b.failed) {
+    } else if (b.len && !b.failed) {
         int at = a->w - text_width(b.data, b.len, TEXT_PLAIN) - 1;
         canvas_put(c, r, at > x ? at : x, 0, canvas_plain(0), b.data);
     }
     bytes_free(&b);
+}
+
+void status_draw_opening(const struct app *a, const char *name, struct canvas *c)
+{
+    struct rect r = {0, 0, a->w, 1};
+    struct bytes b = {0};
+    bytes_add_string(&b, " borescope  ");
+    add_clipped(&b, name, a->w < 5 * NAME_MIN ? NAME_MIN : a->w / 5);
+    bytes_add_string(&b, "  opening …");
+    canvas_fill(c, r, canvas_plain(CANVAS_REVERSE), " ");
+    if (!b.failed)
+        canvas_put(c, r, 0, 0, canvas_plain(CANVAS_REVERSE), b.data);
+    bytes_free(&b);
+    draw_tabs(a, c);
 }
 
 void status_draw(const struct app *a, struct canvas *c)

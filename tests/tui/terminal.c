@@ -102,7 +102,7 @@ static void sequence(struct pty *p)
         p->paste = false;
     if (p->answers && has(s, "[c")) {
         p->answered++;
-        pty_type(p, "\x1b[6;18;9t\x1b[?62;4;22c", 21);
+        pty_type(p, "\x1b[6;18;9t\x1b[?62;4;22c", 20);
     }
 }
 

@@ -26,9 +26,9 @@ struct cli {
     struct bytes out;
     struct kn_backend *be;
     struct model *m, *against; /* the second: --against */
-    struct placement place; /* which layers are computed where, and the memory that takes */
-    bool places_wait;       /* that was not told yet */
-    int32_t *tokens;        /* the prompt; of an image its rows' ids */
+    struct placement place;    /* which layers are computed where, and the memory that takes */
+    bool places_wait;          /* that was not told yet */
+    int32_t *tokens;           /* the prompt; of an image its rows' ids */
     int32_t n;
     int32_t *types;            /* [n] of --token-types, or NULL */
     struct image_input *image; /* of a model that takes images */
@@ -47,6 +47,7 @@ struct cli {
     double metric;                /* value of --grad */
     char note[480];               /* a notice for standard error beside the result */
     struct ranks *ranks;          /* who share the work; NULL: nobody */
+    bool on_screen;               /* the terminal shows frames: nothing is told before it is left */
     bool silent;                  /* another rank speaks for all */
     int signal;                   /* what ended the work: raised again when all is said; 0 = none */
 };

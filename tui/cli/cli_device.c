@@ -225,7 +225,7 @@ int cli_open_device(struct cli *c)
     if (!c->place.fits)
         return refuse(c);
     c->places_wait = !c->be->unified && placed.devices;
-    if (isatty(STDERR_FILENO)) /* at once: what follows may take long */
+    if (isatty(STDERR_FILENO) && !c->on_screen) /* at once: what follows may take long */
         cli_tell_places(c);
     return 0;
 }

@@ -6,6 +6,8 @@
 #include "cli.h"
 #include "explorer.h"
 #include "lesson/lesson.h"
+#include "model/hub.h"
+#include "term/tty.h"
 
 /* Parse a lesson's text; bad lines are one error, all of them told. */
 static int parse(struct cli *c, const char *name, const char *text, size_t len, struct lesson *l)
@@ -95,27 +97,47 @@ static int read_lesson(struct cli *c, const char *name, struct lesson *l)
     return rc;
 }
 
+struct opened {
+    struct cli *c;
+    struct lesson lesson;
+};
+
+/* As the explorer calls it. */
+static int open_lesson(void *of, struct explorer_options *x, struct err *e)
+{
+    struct opened *l = of;
+    struct cli *c = l->c;
+    int rc = cli_model(c, true);
+    x->app = (struct app_options){.model = c->m, .bos = -1, .pair = {-1, -1}, .lesson = &l->lesson};
+    x->cache_bytes = rc ? 0 : cli_cache_bytes(c);
+    if (!rc)
+        rc = cli_present(c, &x->app.present, &x->app.locked);
+    *e = c->err;
+    return rc;
+}
+
 int cli_lessons(struct cli *c)
 {
     const struct options *o = c->opt;
-    struct lesson l = {0};
+    struct opened l = {.c = c};
+    struct hub_model h = {.name = ""};
     if (!o->model)
         return list(c);
-    int rc = read_lesson(c, o->model, &l);
-    c->model_name = l.model;
+    int rc = read_lesson(c, o->model, &l.lesson);
+    c->model_name = l.lesson.model;
     if (!rc)
-        rc = cli_model(c, true);
-    struct explorer_options x = {.app = {.model = c->m, .bos = -1, .pair = {-1, -1}, .lesson = &l},
-                                 .cache_bytes = rc ? 0 : cli_cache_bytes(c),
+        rc = hub_resolve(c->model_name, &h, &c->err);
+    struct explorer_options x = {.open = open_lesson,
+                                 .of = &l,
+                                 .name = h.name,
                                  .graphics = o->graphics,
                                  .color = o->color,
                                  .keymap = o->keymap,
                                  .plain = o->plain,
                                  .no_mouse = o->no_mouse};
-    if (!rc)
-        rc = cli_present(c, &x.app.present, &x.app.locked);
+    c->on_screen = !o->plain && tty_is_usable();
     if (!rc)
         rc = explorer_main(&x, &c->err);
-    lesson_free(&l);
+    lesson_free(&l.lesson);
     return rc;
 }
