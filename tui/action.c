@@ -3,6 +3,8 @@
 
 #include <string.h>
 
+#include "base/nearest.h"
+
 const struct action action_table[ACTION_COUNT] = {
 #define ACTION(id, name, usage, complete, where, help) \
     {name, usage, help, COMPLETE_##complete, ACTION_WHERE(where), act_##id},
@@ -51,6 +53,17 @@ enum action_id action_find(const char *command, const char **args)
             return (enum action_id)i;
         }
     return ACTION_COUNT;
+}
+
+const char *action_nearest(const char *word)
+{
+    enum { FAR = 3 };
+    const char *near = NULL;
+    size_t least = strlen(word) < FAR ? strlen(word) : FAR;
+    for (int i = 0; i < ACTION_COUNT; i++)
+        if (nearest_is(word, action_table[i].name, &least))
+            near = action_table[i].name;
+    return near;
 }
 
 unsigned action_context(const char *name, size_t len)

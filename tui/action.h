@@ -67,6 +67,8 @@ extern const char *const view_names[VIEW_COUNT];
 /* The action whose name is the first word of `command`, up to a blank or "!", or ACTION_COUNT;
  * *args (may be NULL) = what follows. */
 enum action_id action_find(const char *command, const char **args);
+/* The name that `word` may be a misspelling of; NULL: none is near. */
+const char *action_nearest(const char *word);
 /* The context of that name ("grid", "all", "line", "help"), 0 if there is none. */
 unsigned action_context(const char *name, size_t len);
 

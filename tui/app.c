@@ -166,8 +166,10 @@ unsigned app_command(struct app *a, const char *command)
     if (id == ACTION_COUNT) {
         char word[64];
         text_copy(word, sizeof word, command, strcspn(command, " "), TEXT_PLAIN);
-        app_complain(a, "no command \"%s\" · {complete next} shows what there is, {help} the keys",
-                     word);
+        const char *near = action_nearest(word);
+        app_complain(
+            a, "no command \"%s\" · %s%s%s{complete next} shows what there is, {help} the keys",
+            word, near ? "nearest: " : "", near ? near : "", near ? " · " : "");
         return 0;
     }
     if (!(action_table[id].where & context(a))) {

@@ -185,6 +185,7 @@ struct app {
     bool heads_ascending, heads_wall, neurons_all;
     float *copying;       /* [n_layers][n_heads], NULL: not computed */
     char listed_for[128]; /* the filter that `listed` is for */
+    int hook_name_max;    /* columns of the longest name of a hook; 0: not known yet */
     int32_t *listed;      /* [n_listed] hooks that it shows, best first: indices into sites */
     int32_t n_listed;
     bool listed_elsewhere; /* found by their names in other libraries */

@@ -300,6 +300,18 @@ static void draw_axis(const struct app *a, struct canvas *c, struct rect r, cons
     }
 }
 
+/* Where the embedding is far beyond all blocks, as a tied one's logit of its own token is, of the
+ * blocks alone, which would be one height. */
+static struct scale through_scale(const float *v, int n)
+{
+    enum { FAR = 4 };
+    struct scale all = scale_fit(SCALE_LINEAR, v, (size_t)n);
+    if (n < 6) /* so few have no shape of their own */
+        return all;
+    struct scale blocks = scale_fit(SCALE_LINEAR, v + 1, (size_t)n - 1);
+    return all.hi - all.lo > FAR * (blocks.hi - blocks.lo) ? blocks : all;
+}
+
 /* What, a bar for each column of the grid, as high as r has room, figures. */
 static void draw_through(struct app *a, struct canvas *c, struct rect r, const struct shown *d)
 {
@@ -323,7 +335,7 @@ static void draw_through(struct app *a, struct canvas *c, struct rect r, const s
             canvas_put_text(c, r, 1, 0, canvas_plain(0), b.data, b.len, TEXT_PLAIN);
         bytes_free(&b);
         if (found == n) { /* the cursor's brighter: reversed, a full bar would be an empty one */
-            struct scale sc = scale_fit(SCALE_LINEAR, v, (size_t)n);
+            struct scale sc = through_scale(v, n);
             int here = a->cur.column * bars / n, thick = width > 1 ? width - 1 : 1;
             for (int i = 0; i < bars; i++)
                 spark_bar(c, (struct rect){r.x + 1 + i * width, r.y + 1, thick, high},

@@ -155,6 +155,15 @@ size_t draw_wrap(const char *text, int width)
     return cut ? cut : n;
 }
 
+void draw_sentence(struct canvas *c, struct rect r, int x, struct canvas_style st, const char *s)
+{
+    for (int y = 0; y < r.h && *s; y++) {
+        size_t n = draw_wrap(s, r.w - x - 1);
+        canvas_put_text(c, r, x, y, st, s, n, TEXT_OWN);
+        s += n + (s[n] == ' ');
+    }
+}
+
 int draw_edits(const struct app *a, struct canvas *c, struct rect r)
 {
     int y = 0;

@@ -43,6 +43,8 @@ int draw_edits(const struct app *a, struct canvas *c, struct rect r);
 /* Bytes of `text` for a line of `width` columns: to the last blank that fits, else as many as do.
  */
 size_t draw_wrap(const char *text, int width);
+/* A sentence from column x on, on as many lines as r has, the last column free. */
+void draw_sentence(struct canvas *c, struct rect r, int x, struct canvas_style st, const char *s);
 /* "*" on, "-" off, "!" does not fit. */
 const char *draw_edit_mark(const struct app *a, int i);
 /* "3" for a position as an edit writes it: -1 at the end. */

@@ -132,18 +132,12 @@ static void draw_row(const struct app *a, struct canvas *c, struct rect in, int 
     canvas_put_field(c, in, 2, y, st, keys, strlen(keys), TEXT_PLAIN, of_keys, true);
     canvas_put_field(c, in, 3 + of_keys, y, st, command, strlen(command), TEXT_PLAIN, of_command,
                      true);
-    canvas_putf(c, in, 4 + of_keys + of_command, y, st, "%s%s", act->help,
-                row->here ? "" : " (not in this view)");
-}
-
-/* A sentence on as many lines as r has. */
-static void draw_sentence(struct canvas *c, struct rect r, const char *s)
-{
-    for (int y = 0; y < r.h && *s; y++) {
-        size_t n = draw_wrap(s, r.w - 2);
-        canvas_put_text(c, r, 1, y, canvas_plain(CANVAS_DIM), s, n, TEXT_OWN);
-        s += n + (s[n] == ' ');
-    }
+    int x = 4 + of_keys + of_command;
+    struct bytes help = {0};
+    bytes_addf(&help, "%s%s", act->help, row->here ? "" : " (not in this view)");
+    if (!help.failed)
+        canvas_put_field(c, in, x, y, st, help.data, help.len, TEXT_OWN, in.w - x, false);
+    bytes_free(&help);
 }
 
 void help_draw(struct app *a, struct frame *f)
@@ -164,16 +158,17 @@ void help_draw(struct app *a, struct frame *f)
     if (how.len && !how.failed && in.h > 5 * WHOLE_ROWS) { /* how it comes about */
         int lines = text_width(how.data, how.len, TEXT_PLAIN) > in.w - 2 ? WHOLE_ROWS : 1;
         bytes_add_char(&how, 0);
-        draw_sentence(f->canvas, rect_cut_top(&in, lines), how.data);
+        draw_sentence(f->canvas, rect_cut_top(&in, lines), 1, canvas_plain(CANVAS_DIM), how.data);
     }
     bytes_free(&how);
     const char *about = keybar_text(a, app_view(a)->help, named);
     int of_view = text_width(about, strlen(about), TEXT_PLAIN) > in.w - 2;
-    draw_sentence(f->canvas, rect_cut_top(&in, 1 + of_view), about);
+    draw_sentence(f->canvas, rect_cut_top(&in, 1 + of_view), 1, canvas_plain(CANVAS_DIM), about);
     /* all that the row under the cursor says, which its own line may cut */
     struct rect whole = rect_cut_bottom(&in, in.h > 4 * WHOLE_ROWS ? WHOLE_ROWS : 0);
     if (n)
-        draw_sentence(f->canvas, whole, action_table[rows[a->help_at].id].help);
+        draw_sentence(f->canvas, whole, 1, canvas_plain(CANVAS_DIM),
+                      action_table[rows[a->help_at].id].help);
     a->help_top = draw_scroll(a->help_top, a->help_at, n, in.h);
     a->help_rows = in;
     for (int y = 0; y < in.h && a->help_top + y < n; y++)

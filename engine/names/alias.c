@@ -6,6 +6,7 @@
 #include "names/alias.h"
 
 #include "model/arch.h"
+#include "base/ends_with.h"
 #include "base/nearest.h"
 
 #include <stdio.h>
@@ -251,14 +252,26 @@ static size_t nearest_name(const struct config *cfg, const char *name, char best
     return least;
 }
 
+/* ".hook_z" of "blocks.7.hook_z", and its layer; NULL: it does not begin so. */
+static const char *rest_of_block(const char *name, long *layer)
+{
+    int at = 0;
+    return sscanf(name, "blocks.%9ld%n", layer, &at) == 1 && name[at] == '.' ? name + at : NULL;
+}
+
+/* A name that leaves a part out ("blocks.7.hook_z") is as near as can be. */
 static size_t nearest_site(const struct config *cfg, const char *name)
 {
     size_t least = SIZE_MAX;
-    int32_t layer = layer_of(cfg, name);
-    for (int id = 0; id < SITE_COUNT; id++) {
+    long asked;
+    const char *rest = rest_of_block(name, &asked);
+    for (int id = 0; id < SITE_COUNT && least; id++) {
         char full[LIMIT_NAME];
-        if (site_is_there(cfg, (struct site_ref){(enum site_id)id, layer}))
-            nearest_is(name, site_name((struct site_ref){(enum site_id)id, layer}, full), &least);
+        struct site_ref s = {(enum site_id)id, layer_of(cfg, name)};
+        if (site_is_there(cfg, s) && rest && ends_with(site_name(s, full), rest))
+            least = 0;
+        else if (site_is_there(cfg, s))
+            nearest_is(name, site_name(s, full), &least);
     }
     return least;
 }
@@ -302,7 +315,8 @@ static int fail_unknown(const struct config *cfg, const char *name, struct err *
             row_name(row, row->library, 0, near));
     /* a bare hook name ("hook_z", "z") is site_find's to complete */
     bool path = strpbrk(name, ".[") || strncmp(name, "layer_", 6) == 0;
-    if (site_absence(cfg, name) || !path ||
+    long at;
+    if (site_absence(cfg, name) || !path || (rest_of_block(name, &at) && at >= cfg->n_layers) ||
         nearest_site(cfg, name) <= nearest_name(cfg, name, near))
         return site_find(cfg, name, &s, e);
     return err_set(e, ERR_BAD_INPUT, "no hook \"%.100s\" · the nearest is %s", name, near);

@@ -43,6 +43,8 @@ struct hint {
 static const struct hint table[] = {
     /* names */
     RUN_EDIT("blocks.0.attn.hook_zz = 0", "the nearest is blocks.0.attn.hook_z"),
+    RUN_EDIT("blocks.2.hook_z = 0", "the nearest is blocks.2.attn.hook_z"),
+    RUN_EDIT("blocks.9.hook_z = 0", "this model has layers 0..3"),
     RUN_EDIT("blocks.*.hook_resid_pree = 0", "the nearest is blocks.0.hook_resid_pre"),
     RUN_EDIT("blocks.9.attn.hook_z = 0", "this model has layers 0..3"),
     RUN_EDIT("blocks.{2..9}.hook_mlp_out = 0",

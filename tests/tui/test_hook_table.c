@@ -66,9 +66,24 @@ static void test_mask(void **state)
     }
 }
 
+/* Names are whole where there is room, and say it where they are cut. */
+static void test_names(void **state)
+{
+    (void)state;
+    static const int32_t three[] = {0, 5, 9};
+    driver_open(&d, "tests/fixtures/models/gemma3", three, 3, 120, 30);
+    driver_keys(&d, "4/q_norm.hook_normalized<Enter>");
+    driver_shows(&d, "blocks.0.attn.q_norm.hook_normalized [1");
+    app_resize(d.app, 90, 24);
+    driver_settle(&d);
+    driver_shows(&d, "blocks.0.attn.q_norm.hook_normal… [1");
+    driver_close(&d);
+}
+
 int main(void)
 {
     setlocale(LC_CTYPE, "C.UTF-8");
-    const struct CMUnitTest tests[] = {cmocka_unit_test(test_columns), cmocka_unit_test(test_mask)};
+    const struct CMUnitTest tests[] = {cmocka_unit_test(test_columns), cmocka_unit_test(test_mask),
+                                       cmocka_unit_test(test_names)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -339,9 +339,11 @@ static void test_completion(void **state)
     driver_keys(&d, "<S-Tab>");
     assert_string_equal(line_text(&d.app->line), "view grid");
     driver_keys(&d, "<Esc>:nosuch<Enter>");
-    driver_shows(&d, "no command \"nosuch\"");
+    driver_shows(&d, "no command \"nosuch\" · Tab shows");
     driver_keys(&d, ":<Up>");
     assert_string_equal(line_text(&d.app->line), "nosuch"); /* history */
+    driver_keys(&d, "<C-u>edti<Space>1<Enter>");
+    driver_shows(&d, "no command \"edti\" · nearest: edit · Tab shows");
 }
 
 static void test_names_of_other_libraries(void **state)

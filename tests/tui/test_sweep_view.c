@@ -44,6 +44,8 @@ static double change(int32_t cell)
 static void test_heads(void **state)
 {
     (void)state;
+    driver_keys(&d, ":view<Space>sweep<Enter>"); /* all of it, though the panel is beside it */
+    driver_shows(&d, "them all");
     driver_keys(&d, "2");
     d.app->cur.column = 4, d.app->cur.head = 1;
     driver_keys(&d, "S");

@@ -7,7 +7,7 @@
 #include "draw.h"
 #include "say.h"
 
-enum { NAME_X = 3, NAME_WIDTH = 34, NAN_COLUMN = 6, FIRST_FIGURE = 2 };
+enum { NAME_X = 3, NAME_MIN = 34, NAN_COLUMN = 6, FIRST_FIGURE = 2 };
 
 static const struct {
     const char *name;
@@ -24,17 +24,31 @@ static int columns_width(int from)
     return width;
 }
 
+/* As wide as the longest name where there is room for all columns beside it; the same for all rows.
+ */
+static int name_width(const struct app *a, int width)
+{
+    int room = width - NAME_X - columns_width(0), most = room > NAME_MIN ? room : NAME_MIN,
+        wanted = a->hook_name_max + 1 > NAME_MIN ? a->hook_name_max + 1 : NAME_MIN;
+    return wanted < most ? wanted : most;
+}
+
 void hook_table_layout(struct app *a, int width)
 {
+    char name[LIMIT_NAME];
     int last = 0;
-    while (last + 1 < COLUMNS && columns_width(last) > width - NAME_X - NAME_WIDTH)
+    for (int32_t i = 0, known = a->hook_name_max; i < a->n_sites && !known; i++) {
+        int n = (int)strlen(site_name(a->sites[i], name));
+        a->hook_name_max = n > a->hook_name_max ? n : a->hook_name_max;
+    }
+    while (last + 1 < COLUMNS && columns_width(last) > width - NAME_X - NAME_MIN)
         last++;
     a->hook_left = a->hook_left > last ? last : a->hook_left < 0 ? 0 : a->hook_left;
 }
 
 void hook_table_head(const struct app *a, struct canvas *c, struct rect r)
 {
-    int x = NAME_X + NAME_WIDTH;
+    int x = NAME_X + name_width(a, r.w), first = x;
     canvas_put(c, r, NAME_X, 0, canvas_plain(CANVAS_DIM), "name");
     for (int i = a->hook_left; i < COLUMNS; i++) {
         if (x + columns[i].width > r.w && i > a->hook_left)
@@ -45,7 +59,7 @@ void hook_table_head(const struct app *a, struct canvas *c, struct rect r)
             canvas_put(c, r, r.w - 1, 0, canvas_plain(0), "›");
     }
     if (a->hook_left)
-        canvas_put(c, r, NAME_X + NAME_WIDTH - 2, 0, canvas_plain(0), "‹");
+        canvas_put(c, r, first - 2, 0, canvas_plain(0), "‹");
 }
 
 bool hook_table_fires(const struct app *a, int32_t i)
@@ -155,10 +169,11 @@ void hook_table_row(const struct app *a, struct canvas *c, struct rect r, int y,
                                           (hook_table_fires(a, i) ? 0 : CANVAS_DIM));
     char name[LIMIT_NAME];
     canvas_put(c, r, 1, y, st, on ? "▶" : " ");
-    canvas_put(c, r, NAME_X, y, st, site_name(a->sites[i], name));
+    int wide = name_width(a, r.w), x = NAME_X + wide;
+    site_name(a->sites[i], name);
+    canvas_put_field(c, r, NAME_X, y, st, name, strlen(name), TEXT_PLAIN, wide - 1, false);
     struct figures f = figures_of(a, a->sites[i]);
     st.attr |= (uint8_t)f.attr;
-    int x = NAME_X + NAME_WIDTH;
     for (int k = a->hook_left; k < COLUMNS && (x + columns[k].width <= r.w || k == a->hook_left);
          k++) {
         draw_column(a, c, r, x, y, st, &f, k, i);

@@ -328,12 +328,13 @@ static void sweep_draw(struct app *a, struct frame *f, struct rect body)
     const struct sweep_map *m = sweeps_map(a);
     if (!a->sweep.id || (m && m->err.code && !m->done)) {
         char named[KEYBAR_TEXT];
-        canvas_put(f->canvas, body, 2, 2, canvas_plain(m ? CANVAS_BOLD : 0),
-                   m ? m->err.text
-                     : keybar_text(a,
-                                   "no sweep yet · {sweep} on a head, an edge, a neuron or the "
-                                   "stream makes a map of them all",
-                                   named));
+        rect_cut_top(&body, 2);
+        draw_sentence(f->canvas, body, 2, canvas_plain(m ? CANVAS_BOLD : 0),
+                      m ? m->err.text
+                        : keybar_text(a,
+                                      "no sweep yet · {sweep} on a head, an edge, a neuron or the "
+                                      "stream makes a map of them all",
+                                      named));
         return;
     }
     if (!m || !m->cells)
