@@ -3,11 +3,12 @@
  *
  *   bench_lab [--threads N] [--busy] [--goals]
  *
- * A random model of GPT-2's small size, f32; 2048 tokens, as texts of 8 to 72 and as windows of
- * 512; of each layer's neurons and heads. In every round each kind takes its turn, and so do the
- * same texts in TransformerLens (bench_torch.h), eight together with padding, or one window.  The
- * floor is the operations of all blocks' weights on all tokens over the rate of a fused
- * multiply-add in the same round.
+ * A random model of GPT-2's small size, f32; 2048 tokens, as texts of 8 to 72, as texts whose
+ * lengths are spread as those of paragraphs, many short and few long, and as windows of 512; of
+ * each layer's neurons and heads. In every round each kind takes its turn, and so do the same texts
+ * in TransformerLens (bench_torch.h), eight together with padding, or one window.  The floor is the
+ * operations of all blocks' weights on all tokens over the rate of a fused multiply-add in the same
+ * round.
  */
 #include "bench_bed.h"
 #include "bench_roof.h"
@@ -16,6 +17,7 @@
 #include "cpu/pool.h"
 #include "lab/stats_run.h"
 
+#include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -27,13 +29,34 @@ static const struct kind {
     const char *name;
     int32_t least, most, batch; /* tokens of a text; texts together, of the peer */
     double times;               /* as fast as the peer: asked for */
+    double median, sigma;       /* of log-normal lengths; 0: evenly spread */
 } kinds[] = {
-    {"texts of 8 to 72 tokens", 8, 72, 8, 3},
-    {"windows of 512", 512, 512, 1, 0},
+    {"texts of 8 to 72 tokens", 8, 72, 8, 3, 0, 0},
+    {"paragraphs", 4, 512, 8, 0, 48, .9},
+    {"windows of 512", 512, 512, 1, 0, 0, 0},
 };
 enum { KINDS = sizeof kinds / sizeof *kinds };
 
 static struct bed b;
+
+/* From 0 to below n. */
+static uint32_t next_below(uint32_t *state, uint32_t n)
+{
+    *state = *state * 1664525 + 1013904223;
+    return (*state >> 16) % n;
+}
+
+static int32_t text_length(const struct kind *k, uint32_t *state)
+{
+    enum { TERMS = 12, PARTS = 1 << 15 }; /* so many uniform ones add up to a variance of 1 */
+    if (!(k->median > 0))
+        return k->least + (int32_t)next_below(state, (uint32_t)(k->most - k->least + 1));
+    double normal = -TERMS / 2.;
+    for (int i = 0; i < TERMS; i++)
+        normal += (double)next_below(state, PARTS) / PARTS;
+    double n = k->median * exp(k->sigma * normal);
+    return n < k->least ? k->least : n > k->most ? k->most : (int32_t)n;
+}
 
 /* Texts as numbers, one a line. */
 static void texts_write(const char *path, const struct kind *k)
@@ -48,8 +71,7 @@ static void texts_write(const char *path, const struct kind *k)
     }
     bench_tokens(ids, TOKENS, b.m->cfg.d_vocab, 0);
     for (int32_t at = 0, n; at < TOKENS; at += n) {
-        state = state * 1664525 + 1013904223;
-        n = k->least + (int32_t)((state >> 16) % (uint32_t)(k->most - k->least + 1));
+        n = text_length(k, &state);
         n = n < TOKENS - at ? n : TOKENS - at;
         for (int32_t i = 0; i < n; i++)
             fprintf(f, "%d%c", (int)ids[at + i], i + 1 < n ? ' ' : '\n');

@@ -6,7 +6,8 @@
  * A random model of GPT-2's small size, f32.  The roofline of a pass over n rows is the larger of
  * reading every weight once and of two operations for each weight and row, block by block; the
  * unembedding is of one row.  Attention, norms and activations are not in it: they are the
- * program's to hide.
+ * program's to hide.  It is measured before and after the passes of a round, which is dropped and
+ * made again where the machine changed meanwhile: it was another's for a while.
  */
 #include "bench_bed.h"
 #include "bench_roof.h"
@@ -42,11 +43,42 @@ static double seconds(double params, double rows, double flops, double bytes)
     return read > work ? read : work;
 }
 
+struct roof_at {
+    double flops, bytes; /* a second */
+};
+
+static struct roof_at roof_now(struct pool *pool, char *memory)
+{
+    return (struct roof_at){.flops = roof_flops(pool, roof_of(-1), bench_options.threads),
+                            .bytes = roof_bytes(pool, roof_of(-1), memory, MEMORY)};
+}
+
+static bool is_steady(double before, double after)
+{
+    const double change = .15;
+    return before < after * (1 + change) && after < before * (1 + change);
+}
+
+/* Shares of the roofline in the rounds that were steady, and how many were not. */
+static void shares_report(const int *lengths, const double *must, int n,
+                          double (*share)[BENCH_ROUNDS], int rounds, double dropped)
+{
+    for (int i = 0; i < n; i++) {
+        char what[80];
+        snprintf(what, sizeof what, "plain forward, %d tokens: share of the roofline", lengths[i]);
+        if (rounds)
+            bench_report("G17", what, "%", ">=", must[i], share[i], rounds);
+        else
+            bench_report_absent("G17", what, ">=", must[i], "the machine was never steady");
+    }
+    bench_report("G17", "rounds dropped, the roof changed by 15 % in them", "", "", 0, &dropped, 1);
+}
+
 static void roofline(void)
 {
     static const int lengths[] = {1, 16, 32, 128};
     static const double must[] = {80, 70, 60, 35};
-    enum { LENGTHS = sizeof lengths / sizeof *lengths };
+    enum { LENGTHS = sizeof lengths / sizeof *lengths, TRIES = 3 * BENCH_ROUNDS };
     double share[LENGTHS][BENCH_ROUNDS], block = block_params();
     double u = (double)b.m->cfg.d_vocab * b.m->cfg.d_model;
     struct pool *pool = pool_new(bench_options.threads);
@@ -55,25 +87,27 @@ static void roofline(void)
         bed_check(-1, &(struct err){.text = "out of memory"});
     for (size_t i = 0; i < MEMORY; i += 64)
         memory[i] = 1; /* pages of their own */
-    for (int round = -1; round < BENCH_ROUNDS; round++) {
-        double flops = roof_flops(pool, roof_of(-1), bench_options.threads),
-               bytes = roof_bytes(pool, roof_of(-1), memory, MEMORY);
+    int kept = 0, dropped = 0;
+    struct roof_at before = roof_now(pool, memory);
+    for (int try = -1; try < TRIES && kept < BENCH_ROUNDS; try++) {
+        double took[LENGTHS];
         for (int i = 0; i < LENGTHS; i++) {
             bed_length(&b, lengths[i]);
-            double from = bench_now();
+            took[i] = -bench_now();
             bed_forward(&b, plain);
-            double took = bench_now() - from;
-            double least = b.m->cfg.n_layers * seconds(block, lengths[i], flops, bytes) +
-                           seconds(u, 1, flops, bytes);
-            if (round >= 0)
-                share[i][round] = 100 * least * 1e3 / took;
+            took[i] += bench_now();
         }
+        struct roof_at after = roof_now(pool, memory);
+        bool steady = is_steady(before.flops, after.flops) && is_steady(before.bytes, after.bytes);
+        double flops = (before.flops + after.flops) / 2, bytes = (before.bytes + after.bytes) / 2;
+        for (int i = 0; i < LENGTHS && steady && try >= 0; i++)
+            share[i][kept] = 100e3 / took[i] *
+                             (b.m->cfg.n_layers * seconds(block, lengths[i], flops, bytes) +
+                              seconds(u, 1, flops, bytes));
+        before = after;
+        kept += steady && try >= 0, dropped += !steady && try >= 0;
     }
-    for (int i = 0; i < LENGTHS; i++) {
-        char what[80];
-        snprintf(what, sizeof what, "plain forward, %d tokens: share of the roofline", lengths[i]);
-        bench_report("G17", what, "%", ">=", must[i], share[i], BENCH_ROUNDS);
-    }
+    shares_report(lengths, must, LENGTHS, share, kept, dropped);
     b.be->type->release(b.be, memory, MEMORY);
     pool_free(pool);
 }
