@@ -77,25 +77,19 @@ bool tty_is_usable(void)
 
 static const char *capability(const char *name)
 {
-    char own[16];
-    snprintf(own, sizeof own, "%s", name);
-    const char *s = tigetstr(own);
+    const char *s = tigetstr(name);
     return s && s != (char *)-1 ? s : "";
 }
 
 static int number(const char *name)
 {
-    char own[16];
-    snprintf(own, sizeof own, "%s", name);
-    int v = tigetnum(own);
+    int v = tigetnum(name);
     return v < 0 ? 0 : v;
 }
 
 static bool has_flag(const char *name)
 {
-    char own[16];
-    snprintf(own, sizeof own, "%s", name);
-    return tigetflag(own) == 1;
+    return tigetflag(name) == 1;
 }
 
 /* Is true colour wanted?  What COLORTERM says counts, but in GNU screen, which passes on what the
