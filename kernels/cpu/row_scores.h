@@ -3,7 +3,8 @@
  * gemm_nk sums the lanes of every element, and where k is 64 that is as much work as its products.
  * Here VL columns at a time are turned so that lanes run over them, and what would be a lane's part
  * of k is a chain of its own; the parts are added in the order of v_sum4.  The bits are gemm_nk's.
- * Turning costs what some seven rows gain by it.  Tested in tests/kernels/test_attn.c.
+ * Turning costs what seven rows gain by it, or a dozen where keys come from memory.  Tested in
+ * tests/kernels/test_attn.c.
  */
 #ifndef KN_CPU_ROW_SCORES_H
 #define KN_CPU_ROW_SCORES_H
@@ -15,7 +16,7 @@
 
 enum {
     TURN_K = 256, /* k at most: what is turned then fits the first-level cache beside the rows */
-    TURN_ROWS_MIN = 8,
+    TURN_ROWS_MIN = 16,
     TURN_ROWS = 4,  /* of a tile */
     TURN_LEVELS = 4 /* log2 VL */
 };
