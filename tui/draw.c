@@ -2,6 +2,7 @@
 #include "draw.h"
 
 #include <math.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -195,4 +196,13 @@ const char *draw_edit_mark(const struct app *a, int i)
 int32_t draw_row_index(const struct app *a, int32_t row)
 {
     return row == a->n - 1 ? -1 : row;
+}
+
+const char *draw_layer_range(int32_t from, int32_t to, char buf[LAYERS_TEXT])
+{
+    if (from == to)
+        snprintf(buf, LAYERS_TEXT, "%d", (int)from);
+    else
+        snprintf(buf, LAYERS_TEXT, "{%d..%d}", (int)from, (int)to);
+    return buf;
 }

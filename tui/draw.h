@@ -47,6 +47,9 @@ size_t draw_wrap(const char *text, int width);
 void draw_sentence(struct canvas *c, struct rect r, int x, struct canvas_style st, const char *s);
 /* "*" on, "-" off, "!" does not fit. */
 const char *draw_edit_mark(const struct app *a, int i);
+/* Layers as an edit writes them: "7", "{2..7}". */
+enum { LAYERS_TEXT = 32 };
+const char *draw_layer_range(int32_t from, int32_t to, char buf[LAYERS_TEXT]);
 /* "3" for a position as an edit writes it: -1 at the end. */
 int32_t draw_row_index(const struct app *a, int32_t row);
 

@@ -7,13 +7,28 @@
 /* In the order in which a newcomer needs them; those without a key or meaning here are left out. */
 static const struct {
     const char *command, *word;
-} bar[] = {{"help", "help"},         {"quit", "quit"},      {"quantity next", "quantity"},
-           {"enter", "go in"},       {"zero", "zero"},      {"zero-all", "all positions"},
-           {"undo", "undo"},         {"toggle", "on/off"},  {"delete", "delete"},
-           {"observe", "switch on"}, {"sort", "sort"},      {"face", "base/edited"},
-           {"mask", "mask"},         {"head next", "head"}, {"layer next", "layer"},
-           {"prompt", "prompt"},     {"pair", "pair"},      {"edit", "edit"},
-           {"scale", "scale"},       {"sweep", "sweep"},    {"search", "search"}};
+} bar[] = {{"help", "help"},
+           {"quit", "quit"},
+           {"quantity next", "quantity"},
+           {"wide", "words"},
+           {"enter", "go in"},
+           {"zero", "zero"},
+           {"zero-all", "all positions"},
+           {"undo", "undo"},
+           {"toggle", "on/off"},
+           {"delete", "delete"},
+           {"observe", "switch on"},
+           {"sort", "sort"},
+           {"face", "base/edited"},
+           {"mask", "mask"},
+           {"head next", "head"},
+           {"layer next", "layer"},
+           {"prompt", "prompt"},
+           {"pair", "pair"},
+           {"edit", "edit"},
+           {"scale", "scale"},
+           {"sweep", "sweep"},
+           {"search", "search"}};
 enum { BAR_N = sizeof bar / sizeof bar[0] };
 
 /* The key of a command there as the bar writes it: <Tab> is Tab; false: none runs it. */
@@ -104,8 +119,11 @@ void keybar_items(const struct app *a, struct canvas *c, struct rect r, int x, i
 /* The keys of an entry as the bar writes them; false: it has none, or nothing to do here. */
 static bool keys_of(const struct app *a, int i, char keys[KEYBAR_KEY])
 {
-    bool heads = a->cur.view != VIEW_GRID || a->quantity == QUANTITY_EXPERTS;
+    enum { WORDS = 5 }; /* columns that hold one */
+    bool heads = a->cur.view != VIEW_GRID || a->quantity == QUANTITY_EXPERTS,
+         narrow = a->cur.view == VIEW_GRID && a->m && a->column_width < WORDS;
     if ((strcmp(bar[i].command, "delete") == 0 && a->cur.view != VIEW_EDITS) ||
+        (strcmp(bar[i].command, "wide") == 0 && !narrow) ||
         (strcmp(bar[i].command, "head next") == 0 && !heads))
         return false;
     return find_key(a, 1u << a->cur.view, bar[i].command, keys);

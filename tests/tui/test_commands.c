@@ -71,8 +71,8 @@ static void test_patch_by_token(void **state)
     driver_keys(&d, "jP");
     assert_string_equal(edit_text(2), "blocks.3.hook_resid_post[4] = from(other, pos=6)");
     driver_keys(&d, "vjP");
-    assert_string_equal(edit_text(3), "blocks.{3..3}.hook_resid_post[4] = from(other, pos=6)");
-    assert_string_equal(edit_text(4), "blocks.{3..3}.hook_resid_post[5] = from(other, pos=7)");
+    assert_string_equal(edit_text(3), "blocks.3.hook_resid_post[4] = from(other, pos=6)");
+    assert_string_equal(edit_text(4), "blocks.3.hook_resid_post[5] = from(other, pos=7)");
     assert_int_equal(d.app->snap->err.code, 0);
     driver_keys(&d, "A"); /* from the end */
     driver_shows(&d, "15 of 15 positions pair with its 17 by end");

@@ -8,6 +8,7 @@
 
 #include "detail.h"
 #include "driver_test.h"
+#include "keybar.h"
 
 static void settle_at(int w, enum color_depth depth)
 {
@@ -30,6 +31,14 @@ static double probability(int32_t column, int32_t row)
     return exp((double)c->top.logit - (double)c->cell.lse);
 }
 
+static char *canvas_text(void)
+{
+    struct bytes b = {0};
+    canvas_dump_plain(d.frame.canvas, &b);
+    assert_false(b.failed);
+    return b.data;
+}
+
 /* However narrow, every layer is there, in its colour; wide columns scroll instead. */
 static void test_all_layers(void **state)
 {
@@ -43,6 +52,14 @@ static void test_all_layers(void **state)
             for (int32_t r = 0; r < N_TOKENS; r++)
                 assert_true(cell(c, r)->style.bg ==
                             colormap_at(COLORMAP_SEQUENTIAL, (float)probability(c, r)));
+    }
+    for (int narrow = 0; narrow < 2; narrow++) { /* the bar tells how to see words */
+        settle_at(120, COLOR_DEPTH_TRUE);
+        d.app->column_width = narrow ? 3 : 8;
+        keybar_draw(d.app, d.frame.canvas, (struct rect){0, 0, 120, 1});
+        char *screen = canvas_text();
+        assert_int_equal(strstr(screen, "z words") != NULL, narrow);
+        free(screen);
     }
     driver_keys(&d, "z");
     settle_at(40, COLOR_DEPTH_TRUE);

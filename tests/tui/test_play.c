@@ -285,6 +285,10 @@ static void test_select(void **state)
     driver_keys(&d, "vkkhx");
     last_edit_is("blocks.{1..2}.hook_resid_post[5:8] = 0");
     assert_false(d.app->selecting);
+    driver_keys(&d, "vx"); /* a rectangle of one cell is that cell */
+    last_edit_is("blocks.1.hook_resid_post[5] = 0");
+    driver_keys(&d, "vjx");
+    last_edit_is("blocks.1.hook_resid_post[5:7] = 0");
 }
 
 static void test_views_and_jumps(void **state)

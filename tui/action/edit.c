@@ -7,6 +7,7 @@
 #include <string.h>
 
 #include "app.h"
+#include "draw.h"
 #include "list/edit_number.h"
 #include "list/patch.h"
 
@@ -123,11 +124,13 @@ static bool rectangle_text(const struct app *a, bool everywhere, char buf[256])
     int32_t c0 = k.column[0] > 0 ? k.column[0] - 1
                                  : 0; /* the embedding is no block: from block 0 */
     int32_t c1 = k.column[1] > 0 ? k.column[1] - 1 : 0;
-    char rows[48] = "";
-    if (!everywhere)
+    char rows[48] = "", layers[LAYERS_TEXT];
+    if (!everywhere && k.row[0] == k.row[1])
+        snprintf(rows, sizeof rows, "[%d]", (int)draw_row_index(a, k.row[0]));
+    else if (!everywhere)
         snprintf(rows, sizeof rows, "[%d:%d]", (int)k.row[0], (int)k.row[1] + 1);
-    snprintf(buf, 256, "blocks.{%d..%d}.%s%s", (int)c0, (int)c1, site_table[noun.site.id].name,
-             rows);
+    snprintf(buf, 256, "blocks.%s.%s%s", draw_layer_range(c0, c1, layers),
+             site_table[noun.site.id].name, rows);
     return true;
 }
 

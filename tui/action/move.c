@@ -305,7 +305,8 @@ unsigned act_WIDE(struct app *a, const char *args)
 {
     (void)args;
     a->wide = !a->wide;
-    app_say(a, a->wide ? "wide columns: Left and Right scroll" : "all layers at once");
+    app_say(a, a->wide ? "wide columns: Left and Right scroll, again for all layers"
+                       : "all layers at once");
     return 0;
 }
 

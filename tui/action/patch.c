@@ -200,12 +200,12 @@ static unsigned patch_rows(struct app *a, struct corners k)
         rows = 0;
     for (int32_t r = k.row[0]; text && r < k.row[0] + rows; r++) {
         struct bytes b = {0};
-        char verb[64];
+        char verb[64], layers[LAYERS_TEXT];
         if (partner_of(a, r) < 0)
             continue;
         verb_of(a, r, verb);
-        bytes_addf(&b, "blocks.{%d..%d}.%s[%d]%s", (int)c0, (int)c1, site_table[noun.site.id].name,
-                   (int)draw_row_index(a, r), verb);
+        bytes_addf(&b, "blocks.%s.%s[%d]%s", draw_layer_range(c0, c1, layers),
+                   site_table[noun.site.id].name, (int)draw_row_index(a, r), verb);
         text[n++] = b.data;
     }
     if (text && n)
