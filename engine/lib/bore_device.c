@@ -13,16 +13,17 @@
 /* What the options say of the backend. */
 static int wish_make(const struct bore_options *o, struct place_wish *w, struct err *e)
 {
-    int cpu = o->cpu ? cpu_choose(o->cpu).set : -1;
-    if (o->cpu && cpu < 0)
+    struct cpu_choice cpu = cpu_choose(o->cpu ? o->cpu : "fma");
+    if (cpu.set < 0)
         return err_set(e, ERR_BAD_INPUT, "cpu \"%.40s\" · there is auto, fma, " KN_CPU_NAMES,
                        o->cpu);
     *w = (struct place_wish){
         .options = {.backend = o->backend ? o->backend : "auto",
                     .threads = o->threads,
-                    .cpu = cpu,
+                    .cpu = cpu.set,
                     .blas = o->blas,
                     .kept_max = o->cache_bytes ? place_kept(o->cache_bytes) : 0},
+        .cpu_blocks = cpu.blocks,
         .counted = o->gpu_layers != NULL};
     return place_layers_parse(o->gpu_layers, &w->layers)
                ? 0

@@ -139,6 +139,14 @@ bool model_stage_is_there(const struct model *m, int32_t stage)
     return there;
 }
 
+bool model_in_blocks(const struct model *m)
+{
+    for (size_t i = 0; i < weight_places(&m->cfg); i++)
+        if (m->weights[i].ndim && kn_dtype_block(m->weights[i].dtype) > 1)
+            return true;
+    return false;
+}
+
 size_t model_stage_bytes(const struct model *m, size_t *bytes, size_t *largest)
 {
     size_t shared = 0;

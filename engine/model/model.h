@@ -70,6 +70,8 @@ bool model_stage_is_there(const struct model *m, int32_t stage);
 /* Bytes that the weights of each stage of the plan take, those of experts too, and of its largest
  * one; how many of them the first stage and the last share, which on one device are there once. */
 size_t model_stage_bytes(const struct model *m, size_t *bytes, size_t *largest);
+/* Are there weights in blocks (kn.h)? */
+bool model_in_blocks(const struct model *m);
 /* The weight as operations take it, once it is imported. */
 const struct kn_view *model_device_weight(const struct model *m, int32_t l, enum weight_id w);
 /* Compute on another backend from now on, which is the model's to close if it is `owned` and else

@@ -168,7 +168,7 @@ struct cpu_choice cpu_choice_of(const struct cpu_measure *m, enum kn_cpu best)
 {
     /* Both have about 2e-7.  What gains little is not worth other bits. */
     static const double ERROR_MAX = 1e-6, SPEED_MIN = 1.1;
-    struct cpu_choice c = {.set = (int)best};
+    struct cpu_choice c = {.set = (int)best, .blocks = (int)best};
     const char *amx = kn_cpu_name(KN_CPU_AMX_BF16X3), *other = kn_cpu_name(best);
     if (!(m->error <= ERROR_MAX)) {
         snprintf(c.why, sizeof c.why, "%s not taken: its products differ by %.1e", amx, m->error);
@@ -201,6 +201,7 @@ struct cpu_choice cpu_choose(const char *name)
     bool measured = strcmp(name, "auto") == 0 && kn_cpu_has(KN_CPU_AMX_BF16X3);
     if (strcmp(name, "auto") == 0 || strcmp(name, "fma") == 0)
         c.set = (int)best;
+    c.blocks = c.set;
     if (!measured)
         return c;
     char key[CPU_MEASURE_BYTES / 2], cpu[160];

@@ -18,6 +18,8 @@
 
 struct cpu_choice {
     int set;      /* an enum kn_cpu; -1: there is none of that name */
+    int blocks;   /* the same for a model with weights in blocks, which AMX decodes and splits into
+                     terms for every row: a single one then takes several times as long */
     char why[96]; /* of a measured one; else "" */
 };
 /* "auto", "fma" (the best without AMX) or a set's name. */

@@ -49,14 +49,22 @@ static void use(struct model *m, struct kn_backend **be, struct kn_backend *next
         kn_close(before);
 }
 
+/* The cpu's options for this model. */
+static struct kn_options host_options(const struct model *m, const struct place_wish *w)
+{
+    struct kn_options k = w->options;
+    k.backend = "cpu", k.blas = false;
+    k.cpu = model_in_blocks(m) ? w->cpu_blocks : k.cpu;
+    return k;
+}
+
 /* All on the cpu. */
 static int to_host(struct model *m, struct kn_backend **be, const struct place_wish *w,
                    struct placed *out, enum place_how how, struct err *e)
 {
-    struct kn_options k = w->options;
+    const struct kn_options k = host_options(m, w);
     struct kn_backend *cpu;
     struct placement_room room[KN_SPLIT_MAX];
-    k.backend = "cpu", k.blas = false;
     int rc = place_open(&k, &cpu, e);
     if (rc)
         return rc;
@@ -75,13 +83,14 @@ static int open_beside(struct model *m, struct kn_backend **be, const struct pla
     char with[NAME_BYTES + 16];
     if (kn_device_at(*be, 1)) { /* several, which are opened anew */
         snprintf(with, sizeof with, "split:cpu,%s", strchr(k.backend, ':') + 1);
-        k.backend = with;
+        k = host_options(m, w);
+        k.backend = with, k.blas = w->options.blas;
         int rc = place_open(&k, &both, e);
         if (!rc)
             use(m, be, both, true);
         return rc;
     }
-    k.backend = "cpu", k.blas = false;
+    k = host_options(m, w);
     int rc = place_open(&k, &cpu, e);
     if (!rc && !(both = kn_split((struct kn_backend *const[]){cpu, *be}, 2)))
         rc = err_memory(e, "the cpu beside %s", (*be)->describe);
@@ -123,7 +132,16 @@ int place_model(struct model *m, struct kn_backend **be, const struct place_wish
                 struct placed *out, struct err *e)
 {
     struct placement_room room[KN_SPLIT_MAX];
-    int n = placement_rooms(*be, room), devices = 0, rc = 0;
+    struct kn_backend *other;
+    int devices = 0, rc = 0;
+    if (w->cpu_blocks != w->options.cpu && model_in_blocks(m) &&
+        !strcmp((*be)->type->name, "cpu")) {
+        const struct kn_options k = host_options(m, w);
+        if ((rc = place_open(&k, &other, e)))
+            return rc;
+        use(m, be, other, true);
+    }
+    int n = placement_rooms(*be, room);
     for (int i = 0; i < n; i++)
         devices += !room[i].unified;
     *out = (struct placed){.devices = devices > 0};

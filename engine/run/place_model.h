@@ -11,6 +11,7 @@
 struct place_wish {
     struct kn_options options; /* of the devices; backend "auto": any, or the cpu where all of the
                                   model does not fit */
+    int cpu_blocks;            /* options.cpu of a model with weights in blocks */
     bool counted;              /* `layers` was said */
     int32_t layers;            /* so many of the last ones on devices; INT32_MAX: all; PLACE_FIT */
 };

@@ -36,9 +36,7 @@ static void sizes_find(struct sizes *s, const struct model *m, int32_t positions
     s->shared = model_stage_bytes(m, s->bytes, s->largest);
     run_memory(m, positions, &s->kept, &s->live);
     s->kept /= (size_t)m->cfg.n_layers;
-    s->in_blocks = false;
-    for (size_t i = 0; i < weight_places(&m->cfg); i++)
-        s->in_blocks |= m->weights[i].ndim && kn_dtype_block(m->weights[i].dtype) > 1;
+    s->in_blocks = model_in_blocks(m);
 }
 
 /* What stages [stage0, stage1) take of a device. */

@@ -15,6 +15,7 @@
 #include "base/cache_folder.h"
 #include "base/file_read.h"
 #include "run/cpu_choice.h"
+#include "run/place_model.h"
 
 static char top[64];
 
@@ -118,6 +119,30 @@ static void test_measure(void **state)
     kn_close(a), kn_close(b);
 }
 
+/* A model with weights in blocks is moved to the set for those, another is not. */
+static void test_blocks(void **state)
+{
+    (void)state;
+    static const char *const MODELS[] = {"tests/fixtures/models/gpt2",
+                                         "tests/fixtures/gguf/types.gguf"};
+    for (int i = 0; i < 2; i++) {
+        struct err e = {0};
+        struct model *m;
+        struct kn_backend *be;
+        struct placed placed;
+        const struct place_wish w = {.options = {.backend = "amx", .threads = 1, .cpu = -1},
+                                     .cpu_blocks = KN_CPU_PORTABLE};
+        assert_int_equal(place_open(&w.options, &be, &e), 0);
+        assert_int_equal(model_open(&m, MODELS[i], be, &e), 0);
+        assert_int_equal(model_in_blocks(m), i);
+        assert_int_equal(place_model(m, &be, &w, &placed, &e), 0);
+        assert_int_equal(strstr(be->describe, "portable") != NULL, i);
+        assert_ptr_equal(m->be, be);
+        model_close(m);
+        kn_close(be);
+    }
+}
+
 static void test_file(void **state)
 {
     (void)state;
@@ -157,9 +182,10 @@ static void test_file(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_names),  cmocka_unit_test(test_nothing_to_measure),
-        cmocka_unit_test(test_choice), cmocka_unit_test(test_measure),
-        cmocka_unit_test(test_file),   cmocka_unit_test(test_amx_measured),
+        cmocka_unit_test(test_names),        cmocka_unit_test(test_nothing_to_measure),
+        cmocka_unit_test(test_choice),       cmocka_unit_test(test_measure),
+        cmocka_unit_test(test_blocks),       cmocka_unit_test(test_file),
+        cmocka_unit_test(test_amx_measured),
     };
     return cmocka_run_group_tests(tests, folder_make, folder_drop);
 }

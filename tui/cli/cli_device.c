@@ -85,18 +85,19 @@ int cli_cpu(struct cli *c, struct cpu_choice *cpu)
                          name ? "--cpu" : "BORESCOPE_CPU", name ? name : usual);
 }
 
-/* What the command line says of it; `name` must outlive *k. */
-static int backend_options(struct cli *c, const char *name, struct kn_options *k)
+/* What the command line says of it; `name` must outlive *w. */
+static int backend_options(struct cli *c, const char *name, struct place_wish *w)
 {
     const struct options *o = c->opt;
     struct cpu_choice cpu;
     int rc = cli_cpu(c, &cpu);
-    *k = (struct kn_options){.backend = name,
-                             .threads = o->threads ? o->threads : ranks_threads(c->ranks),
-                             .cpu = cpu.set,
-                             .blas = o->blas,
-                             .kept_max = o->cache_mb >= 0 ? place_kept((size_t)o->cache_mb << 20)
-                                                          : 0};
+    w->cpu_blocks = cpu.blocks;
+    w->options = (struct kn_options){
+        .backend = name,
+        .threads = o->threads ? o->threads : ranks_threads(c->ranks),
+        .cpu = cpu.set,
+        .blas = o->blas,
+        .kept_max = o->cache_mb >= 0 ? place_kept((size_t)o->cache_mb << 20) : 0};
     return rc;
 }
 
@@ -214,7 +215,7 @@ int cli_open_device(struct cli *c)
                  : err_set(&c->err, ERR_USAGE,
                            "--gpu-layers \"%.40s\" · a number of layers, all, or auto",
                            c->opt->gpu_layers);
-    rc = rc ? rc : backend_options(c, name, &w.options);
+    rc = rc ? rc : backend_options(c, name, &w);
     rc = rc ? rc : place_open(&w.options, &c->be, &c->err);
     rc = rc ? rc : model_open(&c->m, c->model_name, c->be, &c->err);
     rc = rc ? rc : place_model(c->m, &c->be, &w, &placed, &c->err);
