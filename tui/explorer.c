@@ -29,6 +29,8 @@ enum {
     PANEL_MS = 100, /* between two cells of which the panel has the figures */
     BURST_BYTES = 256,
     BURST_MS = 100,
+    REST_BYTES = 8,
+    REST_MS = 2000,
     SAVE_MS = 1000
 };
 
@@ -122,15 +124,20 @@ static void take_guest(void *to, const struct input *in)
     l->touched_ms = l->touched_ms ? l->touched_ms : clock_ms();
 }
 
-/* No one types that much between two frames: a paste by a terminal without bracketed paste, whose
- * bytes are no keys. */
-static bool is_burst(struct loop *l, const uint8_t *buf, ssize_t n)
+/* Leading bytes that are no keys, but a paste by a terminal without bracketed paste: no one types
+ * that much between two frames.  Its rest may be late on a slow line or a busy machine; what begins
+ * with Esc is a key again. */
+static size_t burst_of(struct loop *l, const uint8_t *buf, size_t n)
 {
+    const uint8_t *escape = memchr(buf, 0x1b, n);
+    size_t plain = escape ? (size_t)(escape - buf) : n;
     int64_t now = clock_ms();
-    bool burst = l->keys.state == KEYS_GROUND && !memchr(buf, 0x1b, (size_t)n) &&
-                 (n >= BURST_BYTES || now < l->burst_ms);
-    l->burst_ms = burst ? now + BURST_MS : 0;
-    return burst;
+    bool burst = l->keys.state == KEYS_GROUND && plain &&
+                 (plain >= BURST_BYTES || now < l->burst_ms ||
+                  (plain >= REST_BYTES && now < l->burst_ms + REST_MS));
+    if (n)
+        l->burst_ms = burst ? now + BURST_MS : 0;
+    return burst ? plain : 0;
 }
 
 /* All bytes that are there.  False at the end of input. */
@@ -140,11 +147,11 @@ static bool read_input(struct loop *l)
     ssize_t n = read(tty_fd(l->term), buf, sizeof buf);
     if (n == 0 || (n < 0 && errno != EINTR && errno != EAGAIN))
         return false;
-    if (is_burst(l, buf, n < 0 ? 0 : n)) {
-        take_input(l, &(struct input){.kind = INPUT_PASTE, .text = (char *)buf, .len = (size_t)n});
-        return true;
-    }
-    for (ssize_t i = 0; i < n && !l->quit; i++) {
+    ssize_t pasted = (ssize_t)burst_of(l, buf, n < 0 ? 0 : (size_t)n);
+    if (pasted)
+        take_input(
+            l, &(struct input){.kind = INPUT_PASTE, .text = (char *)buf, .len = (size_t)pasted});
+    for (ssize_t i = pasted; i < n && !l->quit; i++) {
         struct input in[2];
         int got = keys_push(&l->keys, buf[i], in);
         for (int j = 0; j < got; j++)
