@@ -43,7 +43,8 @@ struct loop {
     const struct prune_run *w;
     struct pruned *p;
     struct scores score[SCORE_UNITS];
-    int units[SCORE_UNITS], n; /* kinds that are pruned */
+    enum score_unit units[SCORE_UNITS]; /* kinds that are pruned */
+    int n;
     struct edits edits;
     struct pair_target target; /* with them */
 };
@@ -152,7 +153,7 @@ int prune_run(struct pruned *p, const struct prune_run *w, struct err *e)
     int rc = before ? 0 : err_memory(e, "a step");
     for (int u = 0; u < SCORE_UNITS && !rc; u++)
         if (w->share[u] > 0) {
-            l.units[l.n] = u;
+            l.units[l.n] = (enum score_unit)u;
             rc = scores_init(&l.score[l.n++], &w->score.work.m->cfg, (enum score_unit)u, e);
         }
     rc = together(w, rc, e);
