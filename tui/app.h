@@ -243,6 +243,7 @@ struct app {
     bool sweep_list, sweep_log;
     bool sweep_new;   /* the cursor goes to the cell of the noun that it began on */
     bool sweep_enter; /* Enter waits for the cell's edits */
+    char *sweep_soon; /* a sweep that waits for its metric's pair: what stood behind the command */
     char *candidate;  /* the edit that Enter made; Backspace takes it back */
     /* the answer */
     uint64_t generation;               /* of the newest request */

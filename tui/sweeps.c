@@ -137,6 +137,28 @@ uint64_t sweeps_question(const struct app *a)
     return mixed(h, a->pair, sizeof a->pair);
 }
 
+bool sweeps_wait(struct app *a, const char *args)
+{
+    free(a->sweep_soon);
+    a->sweep_soon = a->pair_wanted ? strdup(args) : NULL;
+    if (a->sweep_soon)
+        app_say(a, "the sweep begins with the first numbers");
+    return a->sweep_soon;
+}
+
+static void give_again(struct app *a)
+{
+    struct bytes command = {0};
+    if (!a->sweep_soon || a->pair_wanted)
+        return;
+    bytes_addf(&command, "sweep %s", a->sweep_soon);
+    free(a->sweep_soon);
+    a->sweep_soon = NULL;
+    if (!command.failed)
+        app_command(a, command.data);
+    bytes_free(&command);
+}
+
 void sweeps_begin(struct app *a, const struct session_sweep *of)
 {
     int32_t *tokens = malloc(((size_t)a->n + 1) * sizeof *tokens);
@@ -159,16 +181,18 @@ void sweeps_begin(struct app *a, const struct session_sweep *of)
 void sweeps_end(struct app *a)
 {
     sweep_map_release(a->sweep_sorted_of);
-    free(a->sweep_tokens), free(a->sweep_sorted), free(a->candidate);
-    a->sweep_tokens = NULL, a->sweep_sorted = NULL, a->candidate = NULL;
+    free(a->sweep_tokens), free(a->sweep_sorted), free(a->candidate), free(a->sweep_soon);
+    a->sweep_tokens = NULL, a->sweep_sorted = NULL, a->candidate = a->sweep_soon = NULL;
     a->sweep_sorted_of = NULL;
 }
 
 bool sweeps_pause(struct app *a)
 {
-    bool runs = sweeps_run(a, sweeps_map(a));
+    bool waits = a->sweep_soon, runs = sweeps_run(a, sweeps_map(a));
+    free(a->sweep_soon);
+    a->sweep_soon = NULL;
     a->sweep.paused |= runs;
-    return runs;
+    return waits || runs;
 }
 
 /* ---- into a cell ---- */
@@ -280,6 +304,7 @@ static int32_t cell_here(const struct app *a, const struct sweep_map *m)
 void sweeps_took(struct app *a)
 {
     const struct sweep_map *m = sweeps_map(a);
+    give_again(a);
     sort_cells(a);
     if (m && m->cells && a->sweep_new) {
         a->sweep_new = false;

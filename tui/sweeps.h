@@ -32,6 +32,9 @@ bool sweeps_settled(const struct app *a);
 /* "3", of the parts of a bundle "mlp_out". */
 const char *sweeps_text(const struct sweep_map *m, int32_t axis, int32_t at, char buf[16]);
 
+/* The pair comes with the first answer of a prompt, and a sweep is of the pair: true where it is
+ * still awaited, and the command is given again when it is there. */
+bool sweeps_wait(struct app *a, const char *args);
 /* Begin a sweep of this kind. */
 void sweeps_begin(struct app *a, const struct session_sweep *of);
 void sweeps_end(struct app *a);

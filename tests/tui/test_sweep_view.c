@@ -194,6 +194,33 @@ static void test_pair(void **state)
     free(screen);
 }
 
+/* Asked for before the first numbers it is of the pair that comes with them. */
+static void test_early(void **state)
+{
+    (void)state;
+    static const char *const keys[] = {"S", "S<Esc>"};
+    for (int i = 0; i < 2; i++) {
+        driver_keys(&d, "1");
+        d.app->pair_wanted = true; /* as when a prompt was just entered */
+        for (const char *at = keys[i]; *at;) {
+            struct input in = {.kind = INPUT_KEY};
+            if (*at == '<')
+                assert_true(keys_read_name(&at, &in.key));
+            else
+                in.key = (uint32_t)*at++;
+            app_input(d.app, &in);
+        }
+        assert_int_equal(d.app->cur.view, VIEW_GRID);
+        driver_settle(&d);
+        assert_int_equal(d.app->cur.view, i ? VIEW_GRID : VIEW_SWEEP);
+        if (!i)
+            assert_non_null(strstr(map()->of.metric, "logit"));
+        char *screen = driver_screen(&d);
+        assert_null(strstr(screen, "of what was before"));
+        free(screen);
+    }
+}
+
 /* At every size something is seen, and the cursor with it. */
 static void test_sizes(void **state)
 {
@@ -219,6 +246,6 @@ int main(void)
         WITH_DRIVER(test_heads, open_own), WITH_DRIVER(test_stream, open_own),
         WITH_DRIVER(test_edges, open_own), WITH_DRIVER(test_commands, open_own),
         WITH_DRIVER(test_align, open_own), WITH_DRIVER(test_pair, open_own),
-        WITH_DRIVER(test_sizes, open_own)};
+        WITH_DRIVER(test_early, open_own), WITH_DRIVER(test_sizes, open_own)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -308,7 +308,7 @@ unsigned act_CANCEL(struct app *a, const char *args)
     a->side_open = a->selecting = false;
     a->replacing = 0;
     a->count = 0;
-    if (a->cur.view == VIEW_SWEEP && !typing && sweeps_pause(a))
+    if ((a->cur.view == VIEW_SWEEP || a->sweep_soon) && !typing && sweeps_pause(a))
         app_say(a, "stopped; what is there stays · {sweep} begins anew");
     return 0;
 }

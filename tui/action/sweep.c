@@ -84,6 +84,8 @@ unsigned act_SWEEP(struct app *a, const char *args)
         app_complain(a, "no sweep · %s", config_lack(&a->m->cfg, PROPERTY_HEAD));
         return 0;
     }
+    if (sweeps_wait(a, args))
+        return 0;
     if (*args) {
         size_t n = strcspn(args, " ");
         snprintf(name, sizeof name, "%.*s", (int)n, args);
