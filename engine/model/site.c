@@ -290,13 +290,16 @@ static int id_of(const struct config *cfg, const char *rest, bool block)
 }
 
 /* nearest_is, where a name given without its beginning ("hook_z", "z") is nearer than any
+ * misspelling, and one without its end ("ln_final", "hook_resid") as near as the least
  * misspelling. */
 static bool is_nearest(const char *asked, const char *name, size_t *least)
 {
-    bool end = *least > 0 && *asked && ends_with(name, asked);
-    if (end)
-        *least = 0;
-    return end || nearest_is(asked, name, least);
+    size_t n = strlen(asked);
+    bool end = *least > 0 && n && ends_with(name, asked);
+    bool begin = *least > 1 && n > 2 && strncmp(name, asked, n) == 0;
+    if (end || begin)
+        *least = !end;
+    return end || begin || nearest_is(asked, name, least);
 }
 
 /* The existing site whose name is nearest to what was asked for. */
@@ -306,9 +309,6 @@ static struct site_ref nearest(const struct config *cfg, const char *name)
     int32_t layer = split(name, &rest);
     if (layer >= cfg->n_layers)
         layer = cfg->n_layers - 1;
-    char asked[LIMIT_NAME];
-    snprintf(asked, sizeof asked, "%s", layer == SITE_ROOT ? name : rest);
-
     struct site_ref best = {SITE_EMBED, SITE_ROOT};
     size_t least = SIZE_MAX;
     for (int id = 0; id < SITE_COUNT; id++) {
@@ -317,9 +317,9 @@ static struct site_ref nearest(const struct config *cfg, const char *name)
         if (!site_is_there(cfg, s) || (block && cfg->n_layers == 0))
             continue;
         char full[LIMIT_NAME];
-        if (is_nearest(asked,
-                       block && layer != SITE_ROOT ? site_table[id].name : site_name(s, full),
-                       &least))
+        bool in_layer = block && layer != SITE_ROOT; /* whichever it is */
+        if (in_layer ? is_nearest(rest, site_table[id].name, &least)
+                     : is_nearest(name, site_name(s, full), &least))
             best = s;
     }
     return best;

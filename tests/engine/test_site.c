@@ -230,6 +230,9 @@ static void says_what_would_work(void **state)
             "no hook \"blocks.1.hook_resid_prr\" · the nearest is blocks.1.hook_resid_pre");
     missing(&gpt2, "blocks.2.hook_z",
             "no hook \"blocks.2.hook_z\" · the nearest is blocks.2.attn.hook_z");
+    missing(&gpt2, "blocks.1.hook_resid",
+            "no hook \"blocks.1.hook_resid\" · the nearest is blocks.1.hook_resid_pre");
+    missing(&gpt2, "ln_final", "no hook \"ln_final\" · the nearest is ln_final.hook_scale");
     missing(&gpt2, "hook_z", "no hook \"hook_z\" · the nearest is blocks.0.attn.hook_z");
     missing(&gpt2, "resid_post",
             "no hook \"resid_post\" · the nearest is blocks.0.hook_resid_post");
