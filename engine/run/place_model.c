@@ -134,9 +134,9 @@ int place_model(struct model *m, struct kn_backend **be, const struct place_wish
     struct placement_room room[KN_SPLIT_MAX];
     struct kn_backend *other;
     int devices = 0, rc = 0;
-    if (w->cpu_blocks != w->options.cpu && model_in_blocks(m) &&
-        !strcmp((*be)->type->name, "cpu")) {
-        const struct kn_options k = host_options(m, w);
+    if ((*be)->unified && w->cpu_blocks != w->options.cpu && model_in_blocks(m)) {
+        struct kn_options k = w->options;
+        k.cpu = w->cpu_blocks;
         if ((rc = place_open(&k, &other, e)))
             return rc;
         use(m, be, other, true);

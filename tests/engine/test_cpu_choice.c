@@ -128,15 +128,17 @@ static void test_blocks(void **state)
     for (int i = 0; i < 2; i++) {
         struct err e = {0};
         struct model *m;
-        struct kn_backend *be;
+        struct kn_backend *be, *first;
         struct placed placed;
-        const struct place_wish w = {.options = {.backend = "amx", .threads = 1, .cpu = -1},
+        const struct place_wish w = {.options = {.backend = "trace:cpu", .threads = 1, .cpu = -1},
                                      .cpu_blocks = KN_CPU_PORTABLE};
-        assert_int_equal(place_open(&w.options, &be, &e), 0);
+        assert_int_equal(place_open(&w.options, &first, &e), 0);
+        be = first;
         assert_int_equal(model_open(&m, MODELS[i], be, &e), 0);
         assert_int_equal(model_in_blocks(m), i);
         assert_int_equal(place_model(m, &be, &w, &placed, &e), 0);
-        assert_int_equal(strstr(be->describe, "portable") != NULL, i);
+        assert_int_equal(be != first, i);
+        assert_true(!i || strstr(be->describe, "portable"));
         assert_ptr_equal(m->be, be);
         model_close(m);
         kn_close(be);
